@@ -1,0 +1,34 @@
+"""The root of a spec: one TOML file, resolved."""
+
+from attrs import field, frozen, validators
+
+from repro.spec.data import Dataset
+from repro.spec.evaluate import Evaluate, Protocol, Reference, Select
+from repro.spec.fields import note
+from repro.spec.network import Encoder, Network
+from repro.spec.objective import Objective
+from repro.spec.train import Train
+
+SCHEMA = 1
+
+
+@frozen(kw_only=True)
+class Spec:
+    """What to do; nothing about where, on what machine, or how often to report.
+
+    A spec trains (`data`, `network`, `objective`, `train` together), evaluates (`protocol` and
+    `evaluate`), or only makes reference statistics (`reference`).
+    """
+
+    schema: int = field(validator=validators.in_([SCHEMA]))
+    title: str = note("")
+    notes: str = note("")
+    data: Dataset | None = None
+    network: Network | None = None
+    encoder: Encoder | None = None
+    objective: Objective | None = None
+    train: Train | None = None
+    protocol: Protocol | None = None
+    evaluate: tuple[Evaluate, ...] = ()
+    select: Select | None = None
+    reference: Reference | None = None

@@ -1,0 +1,130 @@
+"""What is measured on which images, against which reference, by which extractor."""
+
+from typing import ClassVar, Literal
+
+from attrs import field, frozen, validators
+
+from repro.spec.data import Dataset
+from repro.spec.fields import count, non_negative
+from repro.spec.sample import SampleSet
+
+
+@frozen(kw_only=True)
+class Fid:
+    """Frechet inception distance (Heusel et al. 2017); unit: squared feature distance."""
+
+    kind: ClassVar = "fid"
+
+
+@frozen(kw_only=True)
+class Kid:
+    """Kernel inception distance (Binkowski et al. 2018), all pairs, unbiased."""
+
+    kind: ClassVar = "kid"
+
+
+@frozen(kw_only=True)
+class Prc:
+    """Improved precision and recall (Kynkaanniemi et al. 2019) at the `neighbour`-th neighbour."""
+
+    kind: ClassVar = "prc"
+
+    neighbour: int = count(default=3)
+
+
+@frozen(kw_only=True)
+class Isc:
+    """Inception score (Salimans et al. 2016) over `splits` splits, shuffled by `seed`."""
+
+    kind: ClassVar = "isc"
+
+    splits: int = count(default=10, rehearsal=2)
+    seed: int = non_negative(default=2020)
+
+
+Metric = Fid | Kid | Prc | Isc
+
+
+@frozen(kw_only=True)
+class InceptionV3Compat:
+    """torch-fidelity's TensorFlow-compatible Inception; `none` is a stable random initialisation."""
+
+    kind: ClassVar = "inception-v3-compat"
+
+    inception_weights: Literal["standard", "none"] = "standard"
+
+
+Extractor = InceptionV3Compat
+
+
+@frozen(kw_only=True)
+class ShippedReference:
+    """Reference statistics that come with the package, held to their digest."""
+
+    kind: ClassVar = "shipped"
+
+    name: Literal["cifar10-test"]
+    digest: str = field(validator=validators.matches_re(r"sha256:[0-9a-f]{64}"))
+
+
+@frozen(kw_only=True)
+class FileReference:
+    """A reference-statistics file that `repro` wrote, held to its digest."""
+
+    kind: ClassVar = "file"
+
+    path: str = field(validator=validators.min_len(1))
+    digest: str = field(validator=validators.matches_re(r"sha256:[0-9a-f]{64}"))
+
+
+@frozen(kw_only=True)
+class DatasetReference:
+    """Statistics of every image of a data set; the features of the first `num_features` are kept."""
+
+    kind: ClassVar = "dataset"
+
+    data: Dataset
+    num_features: int = count(default=2000, rehearsal=8)
+
+
+Reference = ShippedReference | FileReference | DatasetReference
+
+
+@frozen(kw_only=True)
+class Protocol:
+    """What every evaluation of a spec shares, so that its numbers are comparable."""
+
+    reference: Reference
+    metrics: tuple[Metric, ...] = field(default=(Fid(),), validator=validators.min_len(1))
+    extractor: Extractor = InceptionV3Compat()
+
+
+@frozen(kw_only=True)
+class Checkpoints:
+    """Which checkpoints an evaluation reads: the `last` k, or those after the listed `steps`."""
+
+    last: int = count(default=0, least=0)
+    steps: tuple[int, ...] = ()
+
+
+@frozen(kw_only=True)
+class Evaluate:
+    """One row, or one row a checkpoint, of the results table.
+
+    `extractor` replaces the protocol's for this row, which then has a protocol of its own.
+    """
+
+    name: str = field(validator=validators.matches_re(r"[a-z0-9][a-z0-9.-]*"))
+    sample: SampleSet
+    checkpoints: Checkpoints | None = None
+    extractor: Extractor | None = None
+
+
+@frozen(kw_only=True)
+class Select:
+    """A choice among evaluations by a measured value; the choice is recorded and marked."""
+
+    among: tuple[str, ...] = field(validator=validators.min_len(2))
+    primary: str = field(
+        default="fid:min", validator=validators.matches_re(r"[a-z0-9-]+:(min|max)")
+    )

@@ -1,0 +1,95 @@
+"""What training minimizes."""
+
+from typing import ClassVar, Literal
+
+from attrs import field, frozen, validators
+
+from repro.spec.fields import count, fraction, non_negative
+
+
+@frozen(kw_only=True)
+class FixedAlpha:
+    """One guidance scale for every class and step."""
+
+    kind: ClassVar = "fixed"
+
+    value: float = field(default=1.0, validator=validators.ge(1))
+
+
+@frozen(kw_only=True)
+class PowerLawAlpha:
+    """alpha ~ alpha^-exponent on [low, high]; with probability `point_mass` it is `low`."""
+
+    kind: ClassVar = "power-law"
+
+    exponent: float = 3.0
+    low: float = field(default=1.0, validator=validators.ge(1))
+    high: float = field(default=4.0, validator=validators.ge(1))
+    point_mass: float = fraction(default=0.0)
+
+
+Alpha = FixedAlpha | PowerLawAlpha
+
+
+@frozen(kw_only=True)
+class Drifting:
+    """Stop-gradient regression on the drift field (Deng et al. 2026, arXiv 2602.04770).
+
+    Every step draws `num_classes_per_step` classes and for each `num_generated` samples (N),
+    `num_positive` reals of the class (P) and `num_unconditional` reals of any class (U).
+    `features` names the spaces in which samples drift.
+    """
+
+    kind: ClassVar = "drifting"
+
+    rule: Literal["official", "algorithm-2"] = "official"
+    temperatures: tuple[float, ...] = field(
+        default=(0.02, 0.05, 0.2), validator=validators.min_len(1)
+    )
+    features: tuple[Literal["pixels", "encoder"], ...] = field(
+        default=("pixels",), validator=validators.min_len(1)
+    )
+    num_classes_per_step: int = count(default=10, rehearsal=2)
+    num_generated: int = count(default=32, rehearsal=4, least=2)
+    num_positive: int = count(default=32, rehearsal=4)
+    num_unconditional: int = count(default=8, rehearsal=2, least=0)
+    alpha: Alpha = PowerLawAlpha()
+    coupling: Literal["joint", "separate"] = "joint"
+    affinity_floor: float = non_negative(default=1e-6)
+
+
+@frozen(kw_only=True)
+class LinearSchedule:
+    """beta rises linearly (Ho et al. 2020)."""
+
+    kind: ClassVar = "linear"
+
+    num_levels: int = count(default=1000, least=2)
+    beta_start: float = field(default=1e-4, validator=validators.gt(0))
+    beta_end: float = field(default=2e-2, validator=validators.gt(0))
+
+
+@frozen(kw_only=True)
+class CosineSchedule:
+    """The squared-cosine schedule (Nichol & Dhariwal 2021, eq. 17)."""
+
+    kind: ClassVar = "cosine"
+
+    num_levels: int = count(default=1000, least=2)
+
+
+NoiseSchedule = LinearSchedule | CosineSchedule
+
+
+@frozen(kw_only=True)
+class Denoise:
+    """Squared error of a noise prediction, uniform over levels (Ho et al. 2020, eq. 14)."""
+
+    kind: ClassVar = "denoise"
+
+    prediction: Literal["epsilon", "v", "sample"] = "epsilon"
+    schedule: NoiseSchedule = LinearSchedule()
+    batch_size: int = count(default=64, rehearsal=4)
+
+
+Objective = Drifting | Denoise

@@ -1,0 +1,102 @@
+"""How images are made for an evaluation. Image i of a set uses seed `seed + i`, and nothing else."""
+
+from typing import ClassVar, Literal
+
+from attrs import frozen
+
+from repro.spec.data import Dataset
+from repro.spec.fields import count, non_negative
+
+
+@frozen(kw_only=True)
+class OneStep:
+    """One network call from noise to image, at guidance scale `alpha` (drifting)."""
+
+    kind: ClassVar = "one-step"
+
+    alpha: float = 1.0
+
+
+@frozen(kw_only=True)
+class Ddpm:
+    """Ancestral sampling on an evenly re-spaced subsequence (Ho et al. 2020, Algorithm 2)."""
+
+    kind: ClassVar = "ddpm"
+
+    steps: int = count(default=1000, rehearsal=2)
+    clip: bool = True
+    allow_biased: bool = False
+
+
+@frozen(kw_only=True)
+class Ddim:
+    """Implicit sampling with trailing spacing (Song et al. 2021, eq. 12); eta 0 is deterministic."""
+
+    kind: ClassVar = "ddim"
+
+    steps: int = count(default=50, rehearsal=2)
+    eta: float = non_negative(default=0.0)
+    clip: bool = True
+    allow_biased: bool = False
+
+
+@frozen(kw_only=True)
+class AdjacentStrided:
+    """Strided levels, but each update is the adjacent-level one: biased (seed study E7)."""
+
+    kind: ClassVar = "ddpm-adjacent-strided"
+
+    steps: int = count(default=50, rehearsal=2)
+    allow_biased: bool = False
+
+
+@frozen(kw_only=True)
+class MeanScaled:
+    """All levels; posterior mean plus eta times posterior noise; not DDIM at eta 0 (STL-10 log)."""
+
+    kind: ClassVar = "ancestral-mean-scaled"
+
+    eta: float = non_negative(default=1.0)
+    allow_biased: bool = False
+
+
+Sampler = OneStep | Ddpm | Ddim | AdjacentStrided | MeanScaled
+
+
+@frozen(kw_only=True)
+class FromCheckpoint:
+    """Images of the trained network. Labels cycle through the classes, so every class is even."""
+
+    kind: ClassVar = "checkpoint"
+
+    sampler: Sampler
+    num_samples: int = count(rehearsal=8)
+    seed: int = non_negative(default=0)
+    weights: Literal["ema", "raw"] = "ema"
+
+
+@frozen(kw_only=True)
+class FromDataset:
+    """Real images, drawn without replacement: what a perfect model would reach at this size."""
+
+    kind: ClassVar = "dataset"
+
+    data: Dataset
+    num_samples: int = count(rehearsal=8)
+    seed: int = non_negative(default=0)
+
+
+@frozen(kw_only=True)
+class UniformNoise:
+    """Every byte uniform: the far end of the scale."""
+
+    kind: ClassVar = "uniform-noise"
+
+    num_samples: int = count(rehearsal=8)
+    seed: int = non_negative(default=0)
+    height: int = count(default=32)
+    width: int = count(default=32)
+    channels: int = count(default=3)
+
+
+SampleSet = FromCheckpoint | FromDataset | UniformNoise

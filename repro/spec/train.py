@@ -1,0 +1,68 @@
+"""How the objective is minimized. A step is one optimizer update."""
+
+from typing import ClassVar
+
+from attrs import field, frozen, validators
+
+from repro.spec.fields import count, fraction, non_negative, positive
+
+
+@frozen(kw_only=True)
+class ConstantLr:
+    """Linear warm-up from zero over `warmup_steps` updates, then constant."""
+
+    kind: ClassVar = "constant"
+
+    warmup_steps: int = count(default=0, rehearsal=1, least=0)
+
+
+@frozen(kw_only=True)
+class CosineLr:
+    """Linear warm-up, then half a cosine down to `final_ratio` of the peak at the last update."""
+
+    kind: ClassVar = "cosine"
+
+    warmup_steps: int = count(default=0, rehearsal=1, least=0)
+    final_ratio: float = fraction(default=0.0)
+
+
+LrSchedule = ConstantLr | CosineLr
+
+
+@frozen(kw_only=True)
+class ConstantEma:
+    """shadow <- decay shadow + (1 - decay) weights after every update."""
+
+    kind: ClassVar = "constant"
+
+    decay: float = fraction(default=0.999)
+
+
+@frozen(kw_only=True)
+class WarmupEma:
+    """Decay min(decay, (1 + n) / (10 + n)) after update n (TensorFlow, diffusers `EMAModel`)."""
+
+    kind: ClassVar = "warmup"
+
+    decay: float = fraction(default=0.999)
+
+
+EmaLaw = ConstantEma | WarmupEma
+
+
+@frozen(kw_only=True)
+class Train:
+    """AdamW, one loop for every objective."""
+
+    steps: int = count(rehearsal=4)
+    seed: int = non_negative()
+    lr: float = positive()
+    lr_schedule: LrSchedule = ConstantLr()
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = positive(default=1e-8)
+    weight_decay: float = non_negative(default=0.0)
+    accumulate: int = count(default=1)
+    clip_norm: float = positive(default=float("inf"))
+    ema: EmaLaw = ConstantEma()
+    checkpoint_every: int = count(default=1000, rehearsal=2)
+    initial_checkpoint: bool = field(default=False, validator=validators.instance_of(bool))
