@@ -1,0 +1,1 @@
+"""From noise to images: one file for each sampler."""
