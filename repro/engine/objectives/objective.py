@@ -13,19 +13,20 @@ class LossOut:
 
     `loss` is a scalar with a gradient. `values` are the numbers worth watching beside it (for
     drifting the energy at each temperature); the loop averages them over the micro-batches of a
-    step, so they cost nothing unless they are read.
+    step.
     """
 
     loss: Tensor
-    values: Mapping[str, Tensor] = field(factory=dict)
+    values: Mapping[str, float] = field(factory=dict)
 
 
 class Objective(Protocol):
     """A loss that owns its data and holds no state that a resumed training would miss.
 
-    The loop derives *generator* (on the CPU) from the training seed, *step* and *micro*, and
-    everything random comes from it: which examples, which noise, which dropout. *step* counts the
-    updates done before this one, *micro* the micro-batches before this one within the step.
+    Everything random comes from *generator* (on the CPU), which the loop derives from the training
+    seed, *step* and *micro*: which examples, which noise. *step* counts the updates done before
+    this one, *micro* the micro-batches before this one within the step. Dropout draws from torch's
+    own stream, which the loop sets from the same three numbers around every call.
     """
 
     def loss(
