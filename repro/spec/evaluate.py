@@ -79,11 +79,15 @@ class FileReference:
 
 @frozen(kw_only=True)
 class DatasetReference:
-    """Statistics of every image of a data set; the features of the first `num_features` are kept."""
+    """Statistics of a data set's first `num_images` images, or of all of them.
+
+    The features of the first `num_features` are kept: KID, precision and recall need them.
+    """
 
     kind: ClassVar = "dataset"
 
     data: Dataset
+    num_images: int | None = None
     num_features: int = count(default=2000, rehearsal=8)
 
 
@@ -111,13 +115,15 @@ class Checkpoints:
 class Evaluate:
     """One row, or one row a checkpoint, of the results table.
 
-    `extractor` replaces the protocol's for this row, which then has a protocol of its own.
+    `extractor` and `reference` replace the protocol's for this row, which then has a protocol of
+    its own.
     """
 
     name: str = field(validator=validators.matches_re(r"[a-z0-9][a-z0-9.-]*"))
     sample: SampleSet
     checkpoints: Checkpoints | None = None
     extractor: Extractor | None = None
+    reference: Reference | None = None
 
 
 @frozen(kw_only=True)
