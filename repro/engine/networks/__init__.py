@@ -1,0 +1,1 @@
+"""What has parameters: one file for each network."""

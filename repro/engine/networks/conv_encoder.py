@@ -1,0 +1,92 @@
+"""A small residual classifier whose stages, once it is trained and frozen, are features."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from repro.engine.networks.conv_generator import num_groups
+from repro.spec import network as spec_network
+
+EPS = 1e-6
+LOCATIONS_PER_SIDE = 4
+
+
+def conv_encoder(
+    spec: spec_network.ConvEncoder, shape: tuple[int, int, int], num_classes: int
+) -> "ConvEncoder":
+    """The encoder of images of *shape* (channels, height, width), untrained."""
+    return ConvEncoder(spec, shape[0], num_classes)
+
+
+class ConvEncoder(nn.Module):
+    """One residual block for each stage; every stage after the first halves the sides.
+
+    Group normalization keeps an image's features independent of its batch.
+    """
+
+    def __init__(self, spec: spec_network.ConvEncoder, channels: int, num_classes: int) -> None:
+        super().__init__()
+        widths = (spec.channels[0], *spec.channels)
+        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.stages = nn.ModuleList(
+            ResidualBlock(inner, outer, stride=1 if index == 0 else 2)
+            for index, (inner, outer) in enumerate(pairwise(widths))
+        )
+        self.head = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class logits [B, num_classes] of images [B, C, H, W] in [-1, 1]."""
+        logits: Tensor = self.head(self.maps(x)[-1].mean(dim=(2, 3)))
+        return logits
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The output [B, C, H, W] of every stage."""
+        maps = []
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """What images [B, C, H, W] are compared by: vectors [B, L, C] under each key.
+
+        `norm_x` is the root mean square of every input channel. Each stage gives its location
+        vectors (of a map with more than 4 x 4 places, means over a 4 x 4 grid of them), their mean
+        and their standard deviation over the map.
+        """
+        features = {"norm_x": (x.square().mean(dim=(2, 3)) + EPS).sqrt()[:, None, :]}
+        for index, stage in enumerate(self.maps(x), start=1):
+            variance = stage.var(dim=(2, 3), correction=0)
+            features[f"stage{index}"] = _locations(stage).flatten(2).transpose(1, 2)
+            features[f"stage{index}_mean"] = stage.mean(dim=(2, 3))[:, None, :]
+            # Without the eps the gradient of a constant channel is not a number.
+            features[f"stage{index}_std"] = (variance.clamp_min(0) + EPS).sqrt()[:, None, :]
+        return features
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a skip; the first has the stride."""
+
+    def __init__(self, inner: int, outer: int, *, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.GroupNorm(num_groups(inner), inner),
+            nn.SiLU(),
+            nn.Conv2d(inner, outer, 3, stride=stride, padding=1),
+            nn.GroupNorm(num_groups(outer), outer),
+            nn.SiLU(),
+            nn.Conv2d(outer, outer, 3, padding=1),
+        )
+        self.skip = nn.Conv2d(inner, outer, 1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.body(x) + self.skip(x)
+        return out
+
+
+def _locations(stage: Tensor) -> Tensor:
+    height, width = stage.shape[2:]
+    size = (min(height, LOCATIONS_PER_SIDE), min(width, LOCATIONS_PER_SIDE))
+    return torch.nn.functional.adaptive_avg_pool2d(stage, size)

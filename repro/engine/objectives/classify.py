@@ -1,0 +1,32 @@
+"""Training the feature encoder: cross-entropy on the labels of a data set."""
+
+import torch
+from attrs import frozen
+from torch import Generator, nn
+
+from repro.engine.objectives.drifting import LabelledImages
+from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.objectives.objective import LossOut, Objective
+from repro.spec.network import ConvEncoder
+
+
+def classify(spec: ConvEncoder, *, data: LabelledImages) -> Objective:
+    """The objective that trains the encoder of *spec* as a classifier of *data*."""
+    return Classify(data=data, batch_size=spec.batch_size)
+
+
+@frozen(kw_only=True, eq=False)
+class Classify:
+    """Cross-entropy of random batches, each drawn without replacement."""
+
+    data: LabelledImages
+    batch_size: int
+
+    def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
+        device = next(network.parameters()).device
+        chosen = draw_indices(len(self.data.images), self.batch_size, generator=generator)
+        labels = torch.from_numpy(self.data.labels[chosen]).to(device)
+        logits = network(signed(self.data.images[chosen]).to(device))
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        loss = nn.functional.cross_entropy(logits, labels)
+        return LossOut(loss=loss, values={"accuracy": accuracy.item()})

@@ -1,0 +1,222 @@
+"""Training by drifting: regress every sample onto itself moved by the drift field."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from attrs import frozen
+from torch import Generator, Tensor, nn
+
+from repro.engine.drift import drift_loss, guidance_weight
+from repro.engine.networks.conv_encoder import ConvEncoder
+from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.objectives.objective import LossOut, Objective
+from repro.errors import RunError
+from repro.spec.network import ConvGenerator, Mlp
+from repro.spec.objective import Alpha, Drifting, FixedAlpha
+
+
+class LabelledImages(Protocol):
+    """uint8 images [N, H, W, C] and their int64 classes [N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    num_classes: int
+
+
+class DrawnPoints(Protocol):
+    """A law of points [n, 2] that is drawn afresh."""
+
+    def draw(self, n: int, generator: Generator) -> Tensor: ...
+
+
+def drifting(
+    spec: Drifting,
+    *,
+    data: Any,
+    network_spec: ConvGenerator | Mlp,
+    encoder: ConvEncoder | None = None,
+) -> Objective:
+    """The objective of *spec*: on images for a generator of images, else on points."""
+    if isinstance(network_spec, Mlp):
+        return drifting_points(spec, data=data, network_spec=network_spec)
+    return drifting_images(spec, data=data, network_spec=network_spec, encoder=encoder)
+
+
+def drifting_images(
+    spec: Drifting,
+    *,
+    data: LabelledImages,
+    network_spec: ConvGenerator,
+    encoder: ConvEncoder | None = None,
+) -> Objective:
+    """The objective of *spec* for a generator of images; *encoder* is trained, and frozen here.
+
+    Raises RunError when the data set has fewer classes than a step draws, or more than the
+    generator knows.
+    """
+    members = tuple(np.flatnonzero(data.labels == label) for label in range(data.num_classes))
+    present = sum(len(each) > 0 for each in members)
+    if spec.num_classes_per_step > present:
+        raise RunError(
+            f"objective.num_classes_per_step: {spec.num_classes_per_step}, but images of only "
+            f"{present} classes are there; lower it to {present}"
+        )
+    if network_spec.num_classes < data.num_classes:
+        raise RunError(
+            f"network.num_classes: {network_spec.num_classes}, but the data set has "
+            f"{data.num_classes} classes; raise it to {data.num_classes}"
+        )
+    if encoder is not None:
+        encoder.eval().requires_grad_(requires_grad=False)
+    return DriftingImages(
+        spec=spec,
+        images=data.images,
+        members=tuple(each for each in members if len(each)),
+        labels=torch.tensor([label for label, each in enumerate(members) if len(each)]),
+        noise_dim=network_spec.noise_dim,
+        encoder=encoder,
+    )
+
+
+def drifting_points(spec: Drifting, *, data: DrawnPoints, network_spec: Mlp) -> Objective:
+    """The objective of *spec* for a generator of points: one class, no guidance."""
+    return DriftingPoints(spec=spec, data=data, noise_dim=network_spec.noise_dim)
+
+
+@frozen(kw_only=True, eq=False)
+class DriftingImages:
+    """Samples of each drawn class drift to reals of the class, off each other and off any reals.
+
+    Reals of a class are all different while the class holds enough. One guidance scale is drawn for
+    each class and given to the generator; its weight on the unconditional reals is what trains it.
+    """
+
+    spec: Drifting
+    images: np.ndarray
+    members: tuple[np.ndarray, ...]
+    labels: Tensor
+    noise_dim: int
+    encoder: ConvEncoder | None
+
+    def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
+        spec = self.spec
+        device = next(network.parameters()).device
+        drawn = torch.randperm(len(self.labels), generator=generator)[: spec.num_classes_per_step]
+        alpha = draw_alpha(spec.alpha, len(drawn), generator=generator)
+        reals = self._draw_reals(drawn, generator=generator).to(device)
+        noise = torch.randn((len(drawn) * spec.num_generated, self.noise_dim), generator=generator)
+        samples = network(
+            noise.to(device),
+            self.labels[drawn].repeat_interleave(spec.num_generated).to(device),
+            alpha.repeat_interleave(spec.num_generated).to(device),
+        )
+        with torch.no_grad():
+            real_features = self._features(reals)
+        return summed_loss(
+            spec,
+            generated=_by_class(self._features(samples), num_classes=len(drawn)),
+            reals=_by_class(real_features, num_classes=len(drawn)),
+            alpha=alpha.to(device),
+        )
+
+    def _draw_reals(self, drawn: Tensor, *, generator: Generator) -> Tensor:
+        """For each class P images of it, then U of any: [classes x (P + U), C, H, W]."""
+        spec = self.spec
+        chosen = []
+        for index in drawn.tolist():
+            own = self.members[index]
+            chosen.append(own[draw_indices(len(own), spec.num_positive, generator=generator)])
+            chosen.append(
+                draw_indices(len(self.images), spec.num_unconditional, generator=generator)
+            )
+        return signed(self.images[np.concatenate(chosen)])
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        """Vectors [B, L, C] under the key of every space in which samples drift."""
+        features = {}
+        if "pixels" in self.spec.features:
+            features["pixels"] = images.flatten(1)[:, None, :]
+        if self.encoder is not None:
+            features |= self.encoder.features(images)
+        return features
+
+
+@frozen(kw_only=True, eq=False)
+class DriftingPoints:
+    """Samples drift to fresh points and off each other."""
+
+    spec: Drifting
+    data: DrawnPoints
+    noise_dim: int
+
+    def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
+        device = next(network.parameters()).device
+        points = self.data.draw(self.spec.num_positive, generator).to(device)
+        noise = torch.randn((self.spec.num_generated, self.noise_dim), generator=generator)
+        samples = network(noise.to(device))
+        return summed_loss(
+            self.spec,
+            generated={"pixels": samples[None]},
+            reals={"pixels": points[None]},
+            alpha=torch.ones(1, device=device),
+        )
+
+
+def draw_alpha(law: Alpha, num: int, *, generator: Generator) -> Tensor:
+    """*num* guidance scales [num], by the inverse of the law's distribution function."""
+    if isinstance(law, FixedAlpha):
+        return torch.full((num,), law.value)
+    uniform, choice = torch.rand((2, num), generator=generator, dtype=torch.float64)
+    power = 1 - law.exponent
+    if power == 0:
+        alpha = law.low * (law.high / law.low) ** uniform
+    else:
+        alpha = (law.low**power + uniform * (law.high**power - law.low**power)) ** (1 / power)
+    return torch.where(choice < law.point_mass, law.low, alpha).float()
+
+
+def summed_loss(
+    spec: Drifting,
+    *,
+    generated: Mapping[str, Tensor],
+    reals: Mapping[str, Tensor],
+    alpha: Tensor,
+) -> LossOut:
+    """The drift losses of all keys, summed.
+
+    Under each key *generated* is [classes x L, N, C] and *reals* [classes x L, P + U, C], the
+    positives first; *alpha* is [classes]. The values are `energy/<key>/<temperature>` and
+    `scale/<key>`.
+    """
+    weight = guidance_weight(
+        alpha, num_generated=spec.num_generated, num_unconditional=spec.num_unconditional
+    )
+    losses, values = [], {}
+    for key, vectors in generated.items():
+        rows_per_class = len(vectors) // len(alpha)
+        weights = weight.repeat_interleave(rows_per_class)[:, None]
+        loss, drift = drift_loss(
+            vectors,
+            reals[key][:, : spec.num_positive],
+            reals[key][:, spec.num_positive :],
+            weights=weights.expand(-1, spec.num_unconditional),
+            temperatures=spec.temperatures,
+            rule=spec.rule,
+            coupling=spec.coupling,
+            affinity_floor=spec.affinity_floor,
+        )
+        losses.append(loss)
+        values[f"scale/{key}"] = drift.scale.item()
+        for temperature, energy in zip(spec.temperatures, drift.energies.tolist(), strict=True):
+            values[f"energy/{key}/{temperature:g}"] = energy
+    return LossOut(loss=torch.stack(losses).sum(), values=values)
+
+
+def _by_class(features: Mapping[str, Tensor], *, num_classes: int) -> dict[str, Tensor]:
+    """[classes x S, L, C] as [classes x L, S, C]: a row for each class and location."""
+    return {
+        key: vectors.reshape(num_classes, -1, *vectors.shape[1:]).transpose(1, 2).flatten(0, 1)
+        for key, vectors in features.items()
+    }
