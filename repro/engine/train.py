@@ -1,0 +1,131 @@
+"""One training loop for every objective."""
+
+import math
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from repro.engine import checkpoint, ema
+from repro.engine.checkpoint import Checkpoint
+from repro.engine.determinism import deterministic
+from repro.engine.lr import learning_rate
+from repro.engine.objectives.objective import Objective
+from repro.engine.seeds import global_stream, seeded
+from repro.errors import RunError
+from repro.spec.train import Train
+
+OnCheckpoint = Callable[[Checkpoint], None]
+OnProgress = Callable[[int, Mapping[str, float]], None]
+
+
+@frozen(kw_only=True)
+class _Training:
+    """The parts that change from update to update."""
+
+    network: nn.Module
+    shadow: dict[str, Tensor]
+    optimizer: AdamW
+
+
+def train(
+    spec: Train,
+    network: nn.Module,
+    objective: Objective,
+    *,
+    on_checkpoint: OnCheckpoint,
+    on_progress: OnProgress,
+    resume: Checkpoint | None = None,
+) -> None:
+    """Minimize *objective* over the parameters of *network*, on the device they are on.
+
+    *on_checkpoint* gets the state after `checkpoint_every` updates, after the last, and before the
+    first when the spec asks for it; *on_progress* gets the number of updates done and the loss, the
+    gradient norm before clipping, the rate and the objective's own values, after each. With
+    *resume* the training goes on after that checkpoint and ends, on the same machine, in the same
+    bits as one that was never interrupted.
+
+    Raises:
+        RunError: when a loss or a gradient is not finite (the weights are then those of the update
+            before), or when *resume* does not fit the network.
+    """
+    training = _Training(
+        network=network.train(), shadow=ema.shadow_of(network), optimizer=_optimizer(spec, network)
+    )
+    if resume is not None:
+        checkpoint.restore(
+            resume, network=network, shadow=training.shadow, optimizer=training.optimizer
+        )
+    elif spec.initial_checkpoint:
+        on_checkpoint(_packed(0, training))
+    first = 0 if resume is None else resume.step
+    with deterministic():
+        for step in range(first, spec.steps):
+            values = _update(spec, training, objective, step=step)
+            done = step + 1
+            on_progress(done, values)
+            if done % spec.checkpoint_every == 0 or done == spec.steps:
+                on_checkpoint(_packed(done, training))
+
+
+def _update(
+    spec: Train, training: _Training, objective: Objective, *, step: int
+) -> dict[str, float]:
+    training.optimizer.zero_grad(set_to_none=True)
+    values = _accumulate(spec, training.network, objective, step=step)
+    norm = nn.utils.clip_grad_norm_(training.network.parameters(), spec.clip_norm)
+    rate = learning_rate(spec, step=step)
+    values |= {"grad_norm": float(norm), "lr": rate}
+    _refuse_non_finite(values, step=step)
+    for group in training.optimizer.param_groups:
+        group["lr"] = rate
+    training.optimizer.step()
+    ema.follow(training.shadow, training.network, decay=ema.decay_at(spec.ema, step=step))
+    return values
+
+
+def _accumulate(
+    spec: Train, network: nn.Module, objective: Objective, *, step: int
+) -> dict[str, float]:
+    """Add up the gradients of the micro-batches; return their mean values."""
+    device = next(network.parameters()).device
+    sums: dict[str, float] = {}
+    for micro in range(spec.accumulate):
+        with global_stream("dropout", spec.seed, step, micro, device=device):
+            out = objective.loss(
+                network,
+                step=step,
+                micro=micro,
+                generator=seeded("train", spec.seed, step, micro),
+            )
+        (out.loss / spec.accumulate).backward()  # type: ignore[no-untyped-call]
+        for name, value in {"loss": float(out.loss.detach()), **out.values}.items():
+            sums[name] = sums.get(name, 0.0) + value / spec.accumulate
+    return sums
+
+
+def _refuse_non_finite(values: Mapping[str, float], *, step: int) -> None:
+    if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+        shown = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+        msg = (
+            f"train: update {step + 1}: expected a finite loss and gradient, got {shown}; "
+            "lower train.lr, lengthen its warm-up or set train.clip_norm"
+        )
+        raise RunError(msg)
+
+
+def _optimizer(spec: Train, network: nn.Module) -> AdamW:
+    return AdamW(
+        [each for each in network.parameters() if each.requires_grad],
+        lr=spec.lr,
+        betas=spec.betas,
+        eps=spec.eps,
+        weight_decay=spec.weight_decay,
+    )
+
+
+def _packed(step: int, training: _Training) -> Checkpoint:
+    return checkpoint.pack(
+        step, network=training.network, shadow=training.shadow, optimizer=training.optimizer
+    )
