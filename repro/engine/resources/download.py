@@ -1,0 +1,125 @@
+"""Files from a URL: written aside, continued where the server allows it, renamed when complete."""
+
+import queue
+import shutil
+import threading
+from collections.abc import Sequence
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from attrs import frozen
+
+from repro import __version__
+from repro.digest import CHUNK_BYTES
+from repro.errors import ResourceError
+
+OPEN_TIMEOUT_S = 5.0
+"""How long a server may take to answer, name look-up and redirects included."""
+
+READ_TIMEOUT_S = 30.0
+"""How long a transfer may stand still."""
+
+HEADERS = {"User-Agent": f"repro/{__version__}"}
+
+
+@frozen
+class Download:
+    """One or more files under a URL that ends in a slash."""
+
+    url: str
+    names: Sequence[str]
+
+    @property
+    def label(self) -> str:
+        """The URL, with the file's name when there is one only."""
+        return self.url + (self.names[0] if len(self.names) == 1 else "")
+
+    def obtain(self, folder: Path) -> Path:
+        """Bring every file into *folder*; the file, or the folder when there are several."""
+        for name in self.names:
+            if not (folder / name).exists():
+                download(self.url + name, folder / name)
+        return folder / self.names[0] if len(self.names) == 1 else folder
+
+
+def download(url: str, target: Path) -> None:
+    """Bring one file; what a broken transfer left in `<name>.part` is continued.
+
+    Pieces of two versions of a file are not told apart here: the pinned digest of the content does.
+
+    Raises:
+        ResourceError: when the server cannot be reached, refuses, or breaks off.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        total_bytes = _transfer(url, part)
+    except HTTPError as error:
+        error.close()
+        msg = f"the server answered {error.code} {error.reason}"
+        raise ResourceError(msg) from error
+    except (OSError, HTTPException) as error:
+        msg = f"{_reason(error)}{_kept(part)}"
+        raise ResourceError(msg) from error
+    if total_bytes is not None and part.stat().st_size != total_bytes:
+        msg = f"broke off before the end of {total_bytes} bytes{_kept(part)}"
+        raise ResourceError(msg)
+    part.rename(target)
+
+
+def _transfer(url: str, part: Path) -> int | None:
+    """Append what is missing to *part*; the size that the server says the whole file has."""
+    response = _open(url, start=part.stat().st_size if part.exists() else 0)
+    continued = response.status == HTTPStatus.PARTIAL_CONTENT
+    with response, part.open("ab" if continued else "wb") as file:
+        start = file.tell()
+        shutil.copyfileobj(response, file, CHUNK_BYTES)
+    length = response.headers.get("Content-Length")
+    return None if length is None else start + int(length)
+
+
+def _open(url: str, *, start: int) -> HTTPResponse:
+    """The answer of the server from byte *start* on, or from 0 where it cannot do that."""
+    try:
+        return _answer(
+            Request(url, headers=HEADERS | ({"Range": f"bytes={start}-"} if start else {}))
+        )
+    except HTTPError as error:
+        if not start or error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        error.close()
+        return _answer(Request(url, headers=HEADERS))
+
+
+def _answer(request: Request) -> HTTPResponse:
+    """Ask in a thread, because a name look-up knows no time limit."""
+    answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(urlopen(request, timeout=READ_TIMEOUT_S))
+        except (OSError, HTTPException) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=OPEN_TIMEOUT_S)
+    except queue.Empty:
+        msg = f"no answer within {OPEN_TIMEOUT_S:g} s"
+        raise TimeoutError(msg) from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return f"not reachable: {reason}" if isinstance(error, URLError) else f"broke off: {reason}"
+
+
+def _kept(part: Path) -> str:
+    if not part.exists():
+        return ""
+    return f"; {part.stat().st_size} bytes are kept and the next attempt continues there"
