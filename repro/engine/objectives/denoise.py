@@ -1,0 +1,61 @@
+"""Training by denoising: predict what was added to an image at a random noise level."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from attrs import frozen
+from torch import Generator, Tensor, nn
+from torch.nn.functional import mse_loss
+
+from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.objectives.objective import LossOut, Objective
+from repro.engine.schedules import Prediction, forward_process
+from repro.spec.objective import Denoise
+
+
+class StoredImages(Protocol):
+    """uint8 images [N, H, W, C]."""
+
+    images: np.ndarray
+
+
+def denoise(spec: Denoise, *, data: StoredImages) -> Objective:
+    """The squared error of the network's prediction, all levels alike (Ho et al. 2020, eq. 14)."""
+    return Denoising(spec=spec, images=data.images, process=forward_process(spec.schedule))
+
+
+@frozen(kw_only=True, eq=False)
+class Denoising:
+    """Images, and the process that adds noise to them."""
+
+    spec: Denoise
+    images: np.ndarray
+    process: Any
+
+    def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
+        del step, micro  # the generator knows them
+        size = self.spec.batch_size
+        chosen = draw_indices(len(self.images), size, generator=generator)
+        levels = torch.randint(self.spec.schedule.num_levels, (size,), generator=generator)
+        clean = signed(self.images[chosen])
+        noise = torch.randn(clean.shape, generator=generator)
+        noised = self.process.add_noise(clean, noise, levels)
+        wanted = target(self.spec.prediction, self.process, clean, noise, levels)
+        device = next(network.parameters()).device
+        output = network(noised.to(device), levels.to(device))
+        return LossOut(loss=mse_loss(output, wanted.to(device)))
+
+
+def target(
+    prediction: Prediction, process: Any, clean: Tensor, noise: Tensor, levels: Tensor
+) -> Tensor:
+    """What a perfect network would put out for *clean* noised by *noise* at *levels*."""
+    match prediction:
+        case "epsilon":
+            return noise
+        case "sample":
+            return clean
+        case "v":
+            velocity: Tensor = process.get_velocity(clean, noise, levels)
+            return velocity

@@ -1,0 +1,139 @@
+"""Images of a trained network: image i is made from seed `seed + i` and label i modulo the classes.
+
+An image's noise, that of the steps included, comes from its own generator, so neither the batch it
+is made in nor the size of the set changes it.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from attrs import frozen
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from repro.engine.determinism import deterministic
+from repro.engine.progress import Advance
+from repro.engine.samplers.table import DENOISING_SAMPLERS
+from repro.engine.seeds import normal, per_image
+from repro.errors import RunError
+from repro.spec.objective import Denoise, Objective
+from repro.spec.sample import FromCheckpoint, OneStep
+
+QUANTISATION = "round-half-even"
+
+
+@frozen(kw_only=True, eq=False)
+class Samples:
+    """uint8 images [N, H, W, C], their seeds and labels [N], and the network calls each took."""
+
+    images: NDArray[np.uint8]
+    seeds: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    nfe: int
+
+
+def sample_images(
+    spec: FromCheckpoint,
+    network: nn.Module,
+    *,
+    objective: Objective,
+    noise_shape: tuple[int, ...],
+    num_classes: int,
+    batch_size: int,
+    advance: Advance,
+) -> Samples:
+    """Make the images of *spec* on the network's device.
+
+    *objective* says what the network was trained to predict; *noise_shape* is the shape of one
+    image's noise. *advance* is told how many images each batch has added.
+
+    Raises:
+        RunError: when an image is not finite.
+    """
+    device = next(network.parameters()).device
+    counted = _Counted(network.eval())
+    seeds = np.arange(spec.num_samples, dtype=np.int64) + spec.seed
+    labels = np.arange(spec.num_samples, dtype=np.int64) % num_classes
+    images = []
+    with deterministic(), torch.inference_mode():
+        for rows in _batches(spec.num_samples, batch_size):
+            batch = _Batch(
+                generators=per_image(seeds[rows].tolist()),
+                labels=torch.from_numpy(labels[rows]).to(device),
+                noise_shape=noise_shape,
+                device=device,
+            )
+            images.append(quantise(_sampled(spec, counted, batch, objective=objective)))
+            advance(rows.stop - rows.start)
+    return Samples(
+        images=np.concatenate(images),
+        seeds=seeds,
+        labels=labels,
+        nfe=counted.rows // spec.num_samples,
+    )
+
+
+def quantise(images: Tensor) -> NDArray[np.uint8]:
+    """Images [B, C, H, W] in [-1, 1] as bytes [B, H, W, C], halves rounded to the even byte.
+
+    Raises:
+        RunError: when a value is not finite; a byte would hide it.
+    """
+    if not bool(images.isfinite().all()):
+        msg = (
+            "sample: a sampled image is not finite; the network diverged in training, or its "
+            "sampler needs clip = true"
+        )
+        raise RunError(msg)
+    scaled = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    pixels: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return pixels
+
+
+class _Counted:
+    """A network that counts the inputs it has seen."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self.rows = 0
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        self.rows += len(inputs[0])
+        output: Tensor = self._network(*inputs)
+        return output
+
+
+@frozen(kw_only=True, eq=False)
+class _Batch:
+    """What makes the images of one batch differ."""
+
+    generators: Sequence[Generator]
+    labels: Tensor
+    noise_shape: tuple[int, ...]
+    device: torch.device
+
+    def draw(self) -> Tensor:
+        return normal(self.generators, self.noise_shape).to(self.device)
+
+
+def _sampled(
+    spec: FromCheckpoint, network: _Counted, batch: _Batch, *, objective: Objective
+) -> Tensor:
+    if isinstance(spec.sampler, OneStep):
+        alpha = torch.full(batch.labels.shape, spec.sampler.alpha, device=batch.device)
+        return network(batch.draw(), batch.labels, alpha)
+    if not isinstance(objective, Denoise):
+        msg = f"sample: {spec.sampler.kind} needs a denoising network, got {objective.kind}"
+        raise RunError(msg)
+
+    def predict(z: Tensor, level: int) -> Tensor:
+        return network(z, torch.full((len(z),), level, device=batch.device))
+
+    return DENOISING_SAMPLERS[type(spec.sampler)](
+        spec.sampler, predict, batch.draw(), process=objective, draw=batch.draw
+    )
+
+
+def _batches(num: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, num)) for start in range(0, num, size))
