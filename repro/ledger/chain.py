@@ -1,0 +1,152 @@
+"""How records hang together: lines, links between lines, and the root over all of them.
+
+A line is `{"seq":…,"time":…,"kind":…,"data":{…},"prev":…,"hash":…}`. `hash` is the SHA-256 of the
+line's own bytes before `,"hash"`, `prev` is the `hash` of the line before (zeros at first). So an
+edited line contradicts itself, and a removed, added or moved line contradicts its neighbour. The
+root is the Merkle tree hash of RFC 9162, section 2.1.1, over the lines without their newline.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import frozen
+
+ZEROS = "0" * 64
+_HASH_END = len('"}')
+_HASH_BYTES = len(',"hash":"') + 64 + _HASH_END
+_KEYS = ["seq", "time", "kind", "data", "prev", "hash"]
+
+
+@frozen(kw_only=True)
+class Line:
+    """One line of a segment: `raw` without its newline, and what it says."""
+
+    raw: bytes
+    seq: int
+    kind: str
+    time: str
+    data: dict[str, Any]
+    prev: str
+    hash: str
+
+
+class ChainError(ValueError):
+    """The first line that does not follow: which, in what, what was expected, what is there."""
+
+    def __init__(self, record: int, problem: str, *, expected: str, found: str) -> None:
+        self.record, self.problem = record, problem
+        self.expected, self.found = expected, found
+        super().__init__(f"record {record}: {problem}: expected {expected}, found {found}")
+
+
+@frozen(kw_only=True)
+class Tip:
+    """Where a chain can go on: next number, last hash, bytes so far, whether it is sealed."""
+
+    seq: int = 0
+    hash: str = ZEROS
+    size_bytes: int = 0
+    sealed: bool = False
+
+    def after(self, raw: bytes, *, kind: str) -> "Tip":
+        return Tip(
+            seq=self.seq + 1,
+            hash=raw[-_HASH_END - 64 : -_HASH_END].decode(),
+            size_bytes=self.size_bytes + len(raw) + 1,
+            sealed=kind == "seal",
+        )
+
+
+def render(*, seq: int, time: datetime, kind: str, data: bytes, prev: str) -> bytes:
+    """A line without its newline; `data` is canonical JSON."""
+    stamp = time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    head = b'{"seq":%d,"time":"%sZ","kind":"%s","data":%s,"prev":"%s"' % (
+        seq,
+        stamp.encode(),
+        kind.encode(),
+        data,
+        prev.encode(),
+    )
+    return b'%s,"hash":"%s"}' % (head, hashlib.sha256(head).hexdigest().encode())
+
+
+def follow(raw_lines: Iterable[bytes], tip: Tip) -> Iterator[Line]:
+    """The lines that follow `tip`, each checked against itself and the one before.
+
+    Raises:
+        ChainError: at the first line that does not follow.
+    """
+    for raw in raw_lines:
+        line = parse(raw, record=tip.seq)
+        if tip.sealed:
+            raise ChainError(tip.seq, "added after the seal", expected="nothing", found=line.kind)
+        if line.seq != tip.seq:
+            problem = "out of sequence (a record was removed, repeated or moved)"
+            raise ChainError(tip.seq, problem, expected=f"seq {tip.seq}", found=f"seq {line.seq}")
+        if line.prev != tip.hash:
+            problem = "does not follow the record before it"
+            raise ChainError(tip.seq, problem, expected=f"prev {tip.hash}", found=line.prev)
+        tip = tip.after(raw, kind=line.kind)
+        yield line
+
+
+def parse(raw: bytes, *, record: int) -> Line:
+    """One line, held against its own hash.
+
+    Raises:
+        ChainError: the bytes are no line, or were edited.
+    """
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ChainError(record, "is not JSON", expected="a record", found=str(error)) from error
+    if not isinstance(value, dict) or list(value) != _KEYS or not _well_typed(value):
+        problem = "is not a record"
+        raise ChainError(record, problem, expected=", ".join(_KEYS), found=_excerpt(raw))
+    actual = hashlib.sha256(raw[:-_HASH_BYTES]).hexdigest()
+    if value["hash"] != actual or not raw.endswith(b'"%s"}' % actual.encode()):
+        problem = "was edited: its bytes do not give its hash"
+        raise ChainError(record, problem, expected=value["hash"], found=actual)
+    return Line(raw=raw, **value)
+
+
+def _well_typed(value: dict[str, Any]) -> bool:
+    texts = all(isinstance(value[key], str) for key in ("time", "kind", "prev", "hash"))
+    return texts and type(value["seq"]) is int and isinstance(value["data"], dict)
+
+
+def _excerpt(raw: bytes) -> str:
+    return raw[:60].decode(errors="replace")
+
+
+@frozen
+class Tree:
+    """The part of a growing Merkle tree that later leaves need: its perfect subtrees, large first.
+
+    `peaks` holds (number of leaves, hash) of each.
+    """
+
+    peaks: tuple[tuple[int, bytes], ...] = ()
+
+    def add(self, leaf: bytes) -> "Tree":
+        peaks = list(self.peaks)
+        size, node = 1, hashlib.sha256(b"\x00" + leaf).digest()
+        while peaks and peaks[-1][0] == size:
+            _, left = peaks.pop()
+            size, node = 2 * size, _parent(left, node)
+        return Tree((*peaks, (size, node)))
+
+    def root(self) -> str:
+        if not self.peaks:
+            return hashlib.sha256(b"").hexdigest()
+        *rest, (_, node) = self.peaks
+        for _, left in reversed(rest):
+            node = _parent(left, node)
+        return node.hex()
+
+
+def _parent(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()

@@ -1,0 +1,78 @@
+"""The only place that opens DuckDB.
+
+Two files. `.index.duckdb` is written by the fold alone, under its lock. `ledger.duckdb` is a copy
+of it, published by rename: a reader never waits for a fold, a notebook that keeps the copy open
+never blocks one, and what a stranger writes into it does not last.
+
+Both are opened through a `duckdb:` path, because DuckDB 2.0.0 reads a bare path's headers before it
+holds the lock, and can then lose commits. Neither is opened as an ordinary file while this process
+has it open in DuckDB, because closing such a descriptor drops DuckDB's lock.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_MAX_THREADS = 4
+_STORAGE_VERSION = (1, 5)
+
+
+def index_path(root: Path) -> Path:
+    """The database that the fold writes."""
+    return root / ".index.duckdb"
+
+
+def published_path(root: Path) -> Path:
+    """The database that everybody reads."""
+    return root / "ledger.duckdb"
+
+
+def connect(
+    path: Path | None, *, read_only: bool, writable: Path | None = None
+) -> "DuckDBPyConnection":
+    """A connection with the database at `path` (or one in memory) as its default, named `ledger`.
+
+    It loads no extensions and sees no Python variables. If read-only, it reaches no file besides
+    the database, and `writable` where given, and its settings are locked.
+
+    Raises:
+        duckdb.Error: the file is locked, damaged or of a newer DuckDB.
+    """
+    import duckdb
+
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",
+            "threads": str(min(_MAX_THREADS, os.cpu_count() or 1)),
+        },
+    )
+    try:
+        connection.execute(_attachment(path, duckdb.__version__, read_only=read_only))
+        connection.execute("USE ledger; SET TimeZone = 'UTC'")
+        if read_only:
+            allowed = [str(writable)] if writable else []
+            connection.execute("SET allowed_paths = $1", [allowed])
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _attachment(path: Path | None, version: str, *, read_only: bool) -> str:
+    if path is None:
+        return "ATTACH ':memory:' AS ledger"
+    name = f"duckdb:{path.absolute()}".replace("'", "''")
+    if read_only:
+        return f"ATTACH '{name}' AS ledger (READ_ONLY)"
+    # Files in the format of DuckDB 1.5 open in 1.5 and in 2.0; older versions know only their own.
+    recent = tuple(int(part) for part in version.split(".")[:2]) >= _STORAGE_VERSION
+    option = " (STORAGE_VERSION 'v1.5.0')" if recent else ""
+    return f"ATTACH '{name}' AS ledger{option}"

@@ -1,0 +1,175 @@
+"""The read-only face of the ledger: SQL over the published database, folded first."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from repro.errors import LedgerError, QueryError
+from repro.ledger import fold, history, schema
+from repro.ledger.connection import connect, published_path
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+READER_WAIT_S = 1.0
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+@frozen(kw_only=True)
+class Table:
+    """An answer. Rows hold plain data; times are text in UTC.
+
+    `types` are DuckDB's names of the columns' types. `warnings` says what the answer lacks: what
+    broken segments hold, records that another process is folding just now.
+    """
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    warnings: tuple[str, ...] = ()
+
+
+def query(root: Path, sql: str, parameters: Parameters = ()) -> Table:
+    """The answer to one statement that reads: SELECT, WITH, FROM, DESCRIBE, SHOW, EXPLAIN.
+
+    Parameters are bound to `?` or `$1` by place, or to `$name` by name.
+
+    Raises:
+        QueryError: the statement does anything else, reaches for a file, or fails.
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    import duckdb
+
+    connection, warnings = _open(root)
+    try:
+        _require_reading(connection, sql)
+        cursor = connection.execute(sql, parameters)
+        columns = tuple(str(each[0]) for each in cursor.description)
+        types = tuple(str(each[1]) for each in cursor.description)
+        _require_printable(columns, types)
+        rows = tuple(tuple(_plain(item) for item in row) for row in cursor.fetchall())
+    except duckdb.Error as error:
+        raise QueryError(f"sql: {error}") from error
+    finally:
+        connection.close()
+    return Table(columns=columns, types=types, rows=rows, warnings=warnings)
+
+
+def export_parquet(root: Path, sql: str, path: Path, parameters: Parameters = ()) -> int:
+    """Write an answer to a Parquet file, whole or not at all; returns its number of rows.
+
+    Raises:
+        QueryError: as `query`, or the file cannot be written.
+    """
+    import duckdb
+
+    part = path.absolute().with_name(f".{path.name}.part")
+    connection, _ = _open(root, writable=part)
+    try:
+        _require_reading(connection, sql)
+        target = str(part).replace("'", "''")
+        copy = f"COPY (\n{sql.strip().rstrip(';')}\n) TO '{target}' (FORMAT parquet)"
+        row = connection.execute(copy, parameters).fetchone()
+        part.replace(path)
+    except (duckdb.Error, OSError) as error:
+        raise QueryError(f"sql: {error}") from error
+    finally:
+        connection.close()
+        part.unlink(missing_ok=True)
+    return int(row[0]) if row else 0
+
+
+def _open(root: Path, writable: Path | None = None) -> tuple["DuckDBPyConnection", tuple[str, ...]]:
+    """The published database, brought up to the segments if that can be done in about a second."""
+    connection = _open_published(root, writable)
+    if connection is not None and _covers(connection, root):
+        return connection, ()
+    readable = connection is not None
+    if connection is not None:
+        connection.close()
+    warnings = _catch_up(root, readable=readable)
+    connection = _open_published(root, writable)
+    if connection is None:
+        raise LedgerError(f"{published_path(root)}: cannot be opened; try again, or rebuild it")
+    return connection, warnings
+
+
+def _open_published(root: Path, writable: Path | None) -> "DuckDBPyConnection | None":
+    """None if it is not there, damaged, of an older schema, or locked by a stranger."""
+    import duckdb
+
+    path = published_path(root)
+    if not path.is_file():
+        return None
+    try:
+        connection = connect(path, read_only=True, writable=writable)
+    except duckdb.Error:
+        return None
+    try:
+        if fold.version_of(connection, path) == schema.VERSION:
+            return connection
+    except (LedgerError, duckdb.Error) as error:
+        connection.close()
+        if isinstance(error, LedgerError):
+            raise
+        return None
+    connection.close()
+    return None
+
+
+def _covers(connection: "DuckDBPyConnection", root: Path) -> bool:
+    sizes = {path.stem: path.stat().st_size for path in history.segment_paths(root)}
+    read = {name: tip.size_bytes for name, tip in fold.tips(connection).items()}
+    return sizes == read and fold.up_to_date(root)
+
+
+def _catch_up(root: Path, *, readable: bool) -> tuple[str, ...]:
+    try:
+        if not readable:
+            published_path(root).unlink(missing_ok=True)  # so that the fold publishes another
+        folded = fold.fold(root, wait_s=READER_WAIT_S if readable else fold.WAIT_S)
+    except (LedgerError, OSError) as error:
+        if not readable:
+            raise
+        return (f"not brought up to date: {error}",)
+    if folded is None:
+        return (f"{root}: another process is folding; the newest records are not in this answer",)
+    return folded.problems
+
+
+def _require_reading(connection: "DuckDBPyConnection", sql: str) -> None:
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    if len(statements) != 1 or statements[0].type not in reading:
+        found = ", ".join(str(each.type).rpartition(".")[2] for each in statements) or "nothing"
+        raise QueryError(
+            f"sql: expected one SELECT, WITH, FROM, DESCRIBE, SHOW or EXPLAIN, found {found};"
+            " the ledger is only appended to, by runs"
+        )
+
+
+def _require_printable(columns: Sequence[str], types: Sequence[str]) -> None:
+    for column, type_ in zip(columns, types, strict=True):
+        if type_ == "TIMESTAMP WITH TIME ZONE":
+            raise QueryError(f"sql: column {column!r} has a time zone; write {column}::TIMESTAMP")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return f"{value.isoformat()}Z"
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return float(value) if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,275 @@
+"""From segments to tables: incremental, repeatable, by one process at a time.
+
+Rows and the place in the segment up to which they were read are one transaction, so whatever is
+lost (a killed fold, a commit that DuckDB lost) is read again by the next fold, once. A segment that
+is broken is read up to the break and reported; it does not keep the others out.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from repro.errors import LedgerError
+from repro.ledger import durable, history, schema
+from repro.ledger.chain import ChainError, Line, Tip, follow
+from repro.ledger.connection import connect, index_path, published_path
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+WAIT_S = 60.0
+_BATCH_LINES = 20_000
+
+
+@frozen(kw_only=True)
+class Folded:
+    """What a fold did: records read, and one line for each segment that it could not follow."""
+
+    num_records: int
+    problems: tuple[str, ...]
+
+
+def fold(root: Path, *, wait_s: float = WAIT_S) -> Folded | None:
+    """Bring the database up to the segments; none if others held the lock for `wait_s` seconds.
+
+    Raises:
+        LedgerError: there is no ledger here, it cannot be written, or is of a newer version.
+    """
+    return _under_lock(root, wait_s=wait_s, anew=False)
+
+
+def rebuild(root: Path) -> Folded:
+    """Make the database anew from the segments alone.
+
+    Raises:
+        LedgerError: as `fold`, and if others hold the lock.
+    """
+    folded = _under_lock(root, wait_s=WAIT_S, anew=True)
+    if folded is None:
+        raise LedgerError(f"{root}: another process holds the fold lock; try again")
+    return folded
+
+
+def tips(connection: "DuckDBPyConnection") -> dict[str, Tip]:
+    """How far each segment has been read."""
+    rows = connection.execute(
+        "SELECT execution_id, num_records, size_bytes, hash, sealed FROM segments"
+    ).fetchall()
+    return {
+        name: Tip(seq=seq, size_bytes=size_bytes, hash=hash_, sealed=sealed)
+        for name, seq, size_bytes, hash_, sealed in rows
+    }
+
+
+def insert(connection: "DuckDBPyConnection", lines: Mapping[str, list[str]]) -> None:
+    """Add rendered lines (see `schema.insertion`) to the tables of their kinds."""
+    for kind, rendered in lines.items():
+        statement, shape = schema.insertion(kind)
+        connection.execute(statement, ["\n".join(rendered), shape])
+
+
+def _under_lock(root: Path, *, wait_s: float, anew: bool) -> Folded | None:
+    if not (root / "segments").is_dir():
+        raise LedgerError(f"{root}: no ledger here; run a spec first, or name its folder")
+    try:
+        with durable.locked(root / ".fold.lock", wait_s=wait_s) as held:
+            if not held:
+                return None
+            folded = _fold_and_publish(root, anew=anew)
+    except OSError as error:
+        raise durable.refused(root, error, what="cannot fold") from error
+    return folded
+
+
+def _fold_and_publish(root: Path, *, anew: bool) -> Folded:
+    import duckdb
+
+    index = index_path(root)
+    if anew:
+        _discard(index)
+    try:
+        folded = _fold_into(index, root)
+    except duckdb.Error:
+        # The index is only an index: a damaged one is made again. If that fails too, say so.
+        _discard(index)
+        try:
+            folded = _fold_into(index, root)
+        except duckdb.Error as error:
+            raise LedgerError(f"{index}: cannot be written: {error}") from error
+    if not up_to_date(root):
+        _publish(root)
+    return folded
+
+
+def up_to_date(root: Path) -> bool:
+    """Whether the published database is the copy of the index as it is now."""
+    try:
+        index, published = index_path(root).stat(), published_path(root).stat()
+    except OSError:
+        return False
+    return (index.st_mtime_ns, index.st_size) == (published.st_mtime_ns, published.st_size)
+
+
+def version_of(connection: "DuckDBPyConnection", path: Path) -> int | None:
+    """The schema version of a database that this version can read or replace; none if it is empty.
+
+    Raises:
+        LedgerError: it is newer than this version of the package.
+    """
+    found = connection.execute(
+        "SELECT 1 FROM duckdb_tables()"
+        " WHERE database_name = 'ledger' AND table_name = 'schema_version'"
+    ).fetchone()
+    if found is None:
+        return None
+    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    version = int(row[0]) if row and row[0] is not None else 0
+    if version > schema.VERSION:
+        raise LedgerError(
+            f"{path}: schema version {version}, this package knows {schema.VERSION};"
+            " upgrade it, or remove the database files: they are made again from the segments"
+        )
+    return version
+
+
+def _fold_into(index: Path, root: Path) -> Folded:
+    connection = _open_index(index)
+    try:
+        connection.execute("BEGIN TRANSACTION")
+        reader = _Reader(connection)
+        for path in history.segment_paths(root):
+            reader.read(path)
+        reader.finish()
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    return Folded(num_records=reader.num_records, problems=tuple(reader.problems))
+
+
+def _open_index(index: Path) -> "DuckDBPyConnection":
+    connection = connect(index, read_only=False)
+    try:
+        version = version_of(connection, index)
+        if version == schema.VERSION:
+            return connection
+        if version is not None:
+            connection.close()
+            _discard(index)
+            connection = connect(index, read_only=False)
+        connection.execute(f"BEGIN TRANSACTION; {schema.statements()} COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class _Reader:
+    """One pass over the segments: collects lines by kind and adds them in batches."""
+
+    def __init__(self, connection: "DuckDBPyConnection") -> None:
+        self.num_records = 0
+        self.problems: list[str] = []
+        self._connection = connection
+        self._known = tips(connection)
+        self._seen: set[str] = set()
+        self._moved: dict[str, Tip] = {}
+        self._batch: dict[str, list[str]] = {}
+        self._batched = 0
+
+    def read(self, path: Path) -> None:
+        """Read what was added to one segment since the last fold, up to the first break."""
+        name = path.stem
+        self._seen.add(name)
+        tip = self._known.get(name, Tip())
+        try:
+            for line in new_lines(path, tip):
+                tip = tip.after(line.raw, kind=line.kind)
+                self._add(line, name)
+        except ChainError as error:
+            self.problems.append(f"{path}: {error}; `verify` says more")
+        if tip != self._known.get(name, Tip()):
+            self._moved[name] = tip
+
+    def finish(self) -> None:
+        """Add what is left, and how far each segment has been read."""
+        self._flush()
+        gone = sorted(set(self._known) - self._seen)
+        self.problems += [f"{name}: its segment is missing; `verify` says more" for name in gone]
+        moved = self._moved
+        self._connection.execute(
+            "INSERT INTO folds SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5)",
+            [
+                list(moved),
+                [tip.seq for tip in moved.values()],
+                [tip.size_bytes for tip in moved.values()],
+                [tip.hash for tip in moved.values()],
+                [tip.sealed for tip in moved.values()],
+            ],
+        )
+
+    def _add(self, line: Line, name: str) -> None:
+        self.num_records += 1
+        if line.kind in schema.TABLES:
+            self._batch.setdefault(line.kind, []).append(rendered(line, name))
+            self._batched += 1
+        if self._batched >= _BATCH_LINES:
+            self._flush()
+
+    def _flush(self) -> None:
+        insert(self._connection, self._batch)
+        self._batch, self._batched = {}, 0
+
+
+def rendered(line: Line, execution_id: str) -> str:
+    """A line as `schema.insertion` wants it: with the name of its execution put in."""
+    return f'{{"execution_id":"{execution_id}",{line.raw[1:].decode()}'
+
+
+def new_lines(path: Path, tip: Tip) -> Iterator[Line]:
+    """The whole lines of a segment after `tip`.
+
+    Raises:
+        ChainError: the segment became shorter, or a line does not follow.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes < tip.size_bytes:
+        expected, found = f"{tip.size_bytes} bytes or more", f"{size_bytes} bytes"
+        raise ChainError(tip.seq, "the segment was cut", expected=expected, found=found)
+    if size_bytes == tip.size_bytes:
+        return
+    with path.open("rb") as file:
+        file.seek(tip.size_bytes)
+        whole = file.read().split(b"\n")[:-1]
+    for line in follow(whole, tip):
+        if line.seq == 0:
+            history.hold_to_place(line, path.stem)
+        yield line
+
+
+def _publish(root: Path) -> None:
+    index, published = index_path(root), published_path(root)
+    if _wal(index).exists():
+        raise LedgerError(f"{index}: its last changes are not in the file yet; fold again")
+    part = published.with_name(f".{published.name}.part")
+    part.unlink(missing_ok=True)
+    shutil.copyfile(index, part)
+    status = index.stat()
+    os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
+    part.chmod(0o444)
+    durable.sync(part)
+    part.rename(published)
+    _wal(published).unlink(missing_ok=True)  # a stranger's, which would not fit the new file
+    durable.sync(root)
+
+
+def _discard(index: Path) -> None:
+    index.unlink(missing_ok=True)
+    _wal(index).unlink(missing_ok=True)
+
+
+def _wal(database: Path) -> Path:
+    return database.with_name(f"{database.name}.wal")

@@ -1,0 +1,250 @@
+"""What the segments say, read without the database: for the engine, `show` and `verify`.
+
+A torn last line (a writer was killed, or is writing) is no record. Anything else that does not
+follow breaks the segment; nothing is reused from a broken segment.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Literal
+
+from attrs import frozen
+
+from repro.errors import LedgerError
+from repro.ledger import machine, records, store
+from repro.ledger.chain import ChainError, Line, Tip, Tree, follow, parse
+from repro.ledger.machine import Process
+from repro.ledger.records import (
+    Artifact,
+    Calibration,
+    Checkpoint,
+    Measurement,
+    Protocol,
+    Record,
+    Seal,
+    StageEvent,
+    Start,
+)
+
+Status = Literal["running", "done", "failed", "interrupted"]
+
+
+@frozen(kw_only=True)
+class Execution:
+    """One attempt; `seal` and `ended_at` are none until it has ended by itself."""
+
+    execution_id: str
+    start: Start
+    started_at: str
+    seal: Seal | None
+    ended_at: str | None
+    status: Status
+
+
+@frozen(kw_only=True)
+class DoneStage:
+    """A stage that an execution finished, with everything that it recorded for the stage."""
+
+    stage_id: str
+    execution_id: str
+    event: StageEvent
+    artifacts: tuple[Artifact, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    calibrations: tuple[Calibration, ...]
+    measurements: tuple[Measurement, ...]
+    protocols: tuple[Protocol, ...]
+
+
+def segment_paths(root: Path) -> list[Path]:
+    """Every segment, oldest first."""
+    return sorted((root / "segments").glob("*.jsonl"))
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of one segment, each checked; a sealed one is held against its seal.
+
+    Raises:
+        ChainError: at the first line that does not follow.
+    """
+    return lines_of(path.read_bytes(), execution_id=path.stem)
+
+
+def lines_of(data: bytes, *, execution_id: str) -> Iterator[Line]:
+    """The lines of a segment's bytes, checked as `read_lines` does."""
+    *whole, torn = data.split(b"\n")
+    tree, sealed_by = Tree(), None
+    for line in follow(whole, Tip()):
+        if line.seq == 0:
+            hold_to_place(line, execution_id)
+        if line.kind == "seal":
+            _hold_to_seal(line, tree)
+            sealed_by = line.seq
+        tree = tree.add(line.raw)
+        yield line
+    if torn and sealed_by is not None:
+        found = f"{len(torn)} bytes"
+        raise ChainError(sealed_by + 1, "added after the seal", expected="nothing", found=found)
+
+
+def hold_to_place(line: Line, execution_id: str) -> None:
+    """Hold a first line against the file that it is in.
+
+    Raises:
+        ChainError: it is no start, or starts another execution, or is of another format.
+    """
+    expected = ("start", execution_id, records.FORMAT)
+    found = (line.kind, line.data.get("execution_id"), line.data.get("format"))
+    for name, wanted, actual in zip(
+        ("kind", "execution_id", "format"), expected, found, strict=True
+    ):
+        if actual != wanted:
+            problem = f"does not start this segment: its {name} is another"
+            raise ChainError(line.seq, problem, expected=str(wanted), found=str(actual))
+
+
+def decoded(line: Line) -> Record | None:
+    """The record of a line; none if only a newer version knows its kind.
+
+    Raises:
+        ChainError: the line holds no possible record.
+    """
+    try:
+        return records.decode(line.kind, line.data)
+    except ValueError as error:
+        problem = "is not a possible record"
+        raise ChainError(line.seq, problem, expected=line.kind, found=str(error)) from error
+
+
+def executions(root: Path, *, run_id: str | None = None) -> list[Execution]:
+    """Every execution, or those of one run, oldest first.
+
+    Read from the first and the last line of each segment; the rest is for `verify`.
+    """
+    found = (_execution(path) for path in segment_paths(root))
+    return [each for each in found if each and run_id in (None, each.start.run_id)]
+
+
+def find(root: Path, prefix: str) -> list[Execution]:
+    """The executions whose id, or whose run's id, begins so; oldest first.
+
+    Raises:
+        LedgerError: there is none, or the prefix fits several runs.
+    """
+    found = [
+        each
+        for each in executions(root)
+        if each.execution_id.startswith(prefix) or (each.start.run_id or "").startswith(prefix)
+    ]
+    names = {each.start.run_id or each.execution_id for each in found}
+    if len(names) != 1:
+        several = f"fits {', '.join(sorted(names))}; write more digits" if names else "is unknown"
+        raise LedgerError(f"{root}: {prefix!r} {several}")
+    return found
+
+
+def done_stages(root: Path, stage_ids: Collection[str]) -> dict[str, DoneStage]:
+    """Which of these stages are done and have all their artifacts; of each, the newest."""
+    done: dict[str, DoneStage] = {}
+    for path in segment_paths(root):
+        for stage in _done_in(path, stage_ids):
+            if _all_there(root, stage):
+                done[stage.stage_id] = stage
+    return done
+
+
+def checkpoints_of(root: Path, stage_id: str) -> list[Checkpoint]:
+    """The checkpoints of a stage that are still there, by step, from every execution."""
+    by_step: dict[int, Checkpoint] = {}
+    for path in segment_paths(root):
+        for record in _records_naming(path, [stage_id]):
+            if isinstance(record, Checkpoint) and record.stage_id == stage_id:
+                by_step[record.step] = record
+    steps = sorted(step for step, each in by_step.items() if _there(root, each.weights, each.state))
+    return [by_step[step] for step in steps]
+
+
+def status_of(start: Start, seal: Seal | None) -> Status:
+    """How an execution ended; without a seal, whether its process still lives on this machine."""
+    if seal is not None:
+        return seal.outcome
+    process = Process(
+        host=start.host, pid=start.pid, boot_id=start.boot_id, process_start=start.process_start
+    )
+    return "running" if machine.alive(process) else "interrupted"
+
+
+def _hold_to_seal(line: Line, tree: Tree) -> None:
+    expected = f"{line.seq} records, sha256:{tree.root()}"
+    found = f"{line.data.get('num_records')} records, {line.data.get('merkle_root')}"
+    if found != expected:
+        problem = "the seal does not fit its records"
+        raise ChainError(line.seq, problem, expected=expected, found=found)
+
+
+def _execution(path: Path) -> Execution | None:
+    whole = path.read_bytes().split(b"\n")[:-1]
+    try:
+        first = parse(whole[0], record=0)
+        start = decoded(first)
+        last = parse(whole[-1], record=len(whole) - 1)
+        end = decoded(last)
+    except (IndexError, ChainError):
+        return None
+    if not isinstance(start, Start):
+        return None
+    seal = end if isinstance(end, Seal) else None
+    return Execution(
+        execution_id=path.stem,
+        start=start,
+        started_at=first.time,
+        seal=seal,
+        ended_at=last.time if seal else None,
+        status=status_of(start, seal),
+    )
+
+
+def _records_naming(path: Path, stage_ids: Collection[str]) -> list[Record]:
+    """An unbroken segment's records, if it names one of these stages anywhere; else none."""
+    data = path.read_bytes()
+    if not any(each.encode() in data for each in stage_ids):
+        return []
+    try:
+        found = [decoded(line) for line in lines_of(data, execution_id=path.stem)]
+    except ChainError:
+        return []
+    return [record for record in found if record is not None]
+
+
+def _done_in(path: Path, stage_ids: Collection[str]) -> Iterator[DoneStage]:
+    said = _records_naming(path, stage_ids)
+    for event in said:
+        if isinstance(event, StageEvent) and event.event == "done" and event.stage_id in stage_ids:
+            yield _gathered(path.stem, event, said)
+
+
+def _gathered(execution_id: str, event: StageEvent, said: list[Record]) -> DoneStage:
+    mine = [each for each in said if getattr(each, "stage_id", None) == event.stage_id]
+    measurements = tuple(each for each in mine if isinstance(each, Measurement))
+    protocol_ids = {each.protocol_id for each in measurements}
+    return DoneStage(
+        stage_id=event.stage_id,
+        execution_id=execution_id,
+        event=event,
+        artifacts=tuple(each for each in mine if isinstance(each, Artifact)),
+        checkpoints=tuple(each for each in mine if isinstance(each, Checkpoint)),
+        calibrations=tuple(each for each in mine if isinstance(each, Calibration)),
+        measurements=measurements,
+        protocols=tuple(
+            each for each in said if isinstance(each, Protocol) and each.protocol_id in protocol_ids
+        ),
+    )
+
+
+def _all_there(root: Path, stage: DoneStage) -> bool:
+    return _there(root, *(each.sha256 for each in stage.artifacts)) and all(
+        _there(root, each.weights) for each in stage.checkpoints
+    )
+
+
+def _there(root: Path, *digests: str | None) -> bool:
+    return all(store.path_of(root, each).is_file() for each in digests if each is not None)

@@ -1,0 +1,299 @@
+"""What an execution may say: one frozen class per kind of record.
+
+A record becomes the `data` of one line of a segment and comes back equal. Times, sequence numbers
+and digests are added by the segment; a record holds only what happened.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from attrs import field, fields, frozen
+
+from repro import digest
+
+FORMAT = 1
+"""Of a segment's lines; raised when a reader of this version would misunderstand them."""
+
+Outcome = Literal["done", "failed", "interrupted"]
+Facts = Mapping[str, Any]
+
+
+def _number(value: Any) -> float:
+    return float(value)  # also "nan", "inf" and "-inf", which JSON cannot say
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
+
+
+def _texts(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _tables(values: Sequence[Facts]) -> tuple[Facts, ...]:
+    return tuple(values)
+
+
+@frozen(kw_only=True)
+class Start:
+    """The first record: what is attempted, by which process.
+
+    `canonical_spec` is the text that `run_id` is the digest of. `stages` is the plan: mappings of
+    `stage_id`, `kind`, `name`, `inputs`. The last fields are filled in when the segment begins.
+    """
+
+    kind: ClassVar = "start"
+
+    purpose: Literal["run", "rehearsal", "report", "selftest", "import"]
+    run_id: str | None = None
+    study: str = ""
+    title: str = ""
+    spec_path: str = ""
+    canonical_spec: str | None = None
+    command: tuple[str, ...] = field(default=(), converter=_texts)
+    stages: tuple[Facts, ...] = field(default=(), converter=_tables)
+    execution_id: str = ""
+    format: int = FORMAT
+    host: str = ""
+    pid: int = 0
+    boot_id: str = ""
+    process_start: int = 0
+
+
+@frozen(kw_only=True)
+class Provenance:
+    """What one provider knows about code, machine or environment, or why it does not."""
+
+    kind: ClassVar = "provenance"
+
+    provider: str
+    status: Literal["ok", "partial", "unavailable"]
+    value: Facts = field(factory=dict)
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class StageEvent:
+    """A stage started, ended, or was found done by an earlier execution."""
+
+    kind: ClassVar = "stage"
+
+    stage_id: str
+    stage_kind: str
+    name: str
+    event: Literal["started", "done", "reused", "failed"]
+    elapsed_s: float | None = field(default=None, converter=_number_or_none)
+    cpu_s: float | None = field(default=None, converter=_number_or_none)
+    facts: Facts = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Artifact:
+    """A file that the execution left in the object store."""
+
+    kind: ClassVar = "artifact"
+
+    stage_id: str | None = None
+    role: str
+    name: str
+    sha256: str
+    xxh3_128: str
+    size_bytes: int
+    media_type: str = "application/octet-stream"
+    facts: Facts = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Checkpoint:
+    """Weights after `step` updates, and the state to go on from there, if it is kept."""
+
+    kind: ClassVar = "checkpoint"
+
+    stage_id: str
+    step: int
+    weights: str
+    state: str | None = None
+
+
+@frozen(kw_only=True)
+class Progress:
+    """Numbers of one moment of a stage."""
+
+    kind: ClassVar = "progress"
+
+    stage_id: str
+    step: int
+    values: Mapping[str, float] = field(converter=_numbers)
+
+
+@frozen(kw_only=True)
+class Calibration:
+    """An instrument was held against a case whose answer is known."""
+
+    kind: ClassVar = "calibration"
+
+    stage_id: str
+    subject: Facts
+    facts: Facts
+    passed: bool
+    allow_biased: bool = False
+
+
+@frozen(kw_only=True)
+class Protocol:
+    """Everything that makes two numbers comparable."""
+
+    kind: ClassVar = "protocol"
+
+    protocol_id: str
+    facts: Facts
+
+
+@frozen(kw_only=True)
+class Measurement:
+    """One number, with its error, its protocol and the digests that it rests on."""
+
+    kind: ClassVar = "measurement"
+
+    stage_id: str
+    evaluation: str
+    checkpoint_step: int | None = None
+    metric: str
+    value: float | None = field(converter=_number_or_none)
+    se: float | None = field(default=None, converter=_number_or_none)
+    se_kind: str = ""
+    unit: str = ""
+    num_samples: int
+    protocol_id: str
+    samples: str
+    features: str | None = None
+    influence: str | None = None
+    reference: str | None = None
+    pairing: str = ""
+    facts: Facts = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Decision:
+    """A choice that later numbers depend on: a selection, a deviation."""
+
+    kind: ClassVar = "decision"
+
+    topic: str
+    stage_id: str | None = None
+    facts: Facts = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Claim:
+    """A sentence with a condition on measurements, dated by this record."""
+
+    kind: ClassVar = "claim"
+
+    study: str
+    name: str
+    text: str
+    condition: Facts
+    claim_digest: str
+
+
+@frozen(kw_only=True)
+class Verdict:
+    """What the evidence said about a claim when it was asked."""
+
+    kind: ClassVar = "verdict"
+
+    study: str
+    name: str
+    claim_digest: str
+    verdict: str
+    admitted: tuple[Any, ...] = field(default=(), converter=tuple)
+    refused: tuple[Any, ...] = field(default=(), converter=tuple)
+    facts: Facts = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Seal:
+    """The last record: how it ended, and the Merkle root of every line before."""
+
+    kind: ClassVar = "seal"
+
+    outcome: Outcome
+    error: str = ""
+    num_records: int
+    merkle_root: str
+
+
+Record = (
+    Start
+    | Provenance
+    | StageEvent
+    | Artifact
+    | Checkpoint
+    | Progress
+    | Calibration
+    | Protocol
+    | Measurement
+    | Decision
+    | Claim
+    | Verdict
+    | Seal
+)
+
+KINDS: Mapping[str, type[Record]] = {
+    each.kind: each
+    for each in (
+        Start,
+        Provenance,
+        StageEvent,
+        Artifact,
+        Checkpoint,
+        Progress,
+        Calibration,
+        Protocol,
+        Measurement,
+        Decision,
+        Claim,
+        Verdict,
+        Seal,
+    )
+}
+
+
+def encode(record: Record) -> bytes:
+    """The canonical JSON of a record's fields; NaN becomes "nan", as infinities become "inf"."""
+    data = {each.name: getattr(record, each.name) for each in fields(type(record))}
+    return digest.canonical(_without_nan(data))
+
+
+def decode(kind: str, data: Mapping[str, Any]) -> Record | None:
+    """The record that `data` says; none for a kind that only a newer version knows.
+
+    Raises:
+        ValueError: a field is missing or has no possible value.
+    """
+    if kind not in KINDS:
+        return None
+    known = {each.name for each in fields(KINDS[kind])}
+    try:
+        return KINDS[kind](**{name: item for name, item in data.items() if name in known})
+    except (TypeError, ValueError, AttributeError) as error:
+        msg = f"not a {kind} record: {error}"
+        raise ValueError(msg) from error
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case float():
+            return "nan" if math.isnan(value) else value
+        case Mapping():
+            return {key: _without_nan(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_without_nan(item) for item in value]
+        case _:
+            return value
