@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from attrs import field, frozen, validators
+from attrs import frozen
 
-from repro.spec.fields import count
+from repro.spec.fields import content_digest, count, non_negative, text
 
 
 @frozen(kw_only=True)
@@ -38,7 +38,7 @@ class Checkerboard:
 
     kind: ClassVar = "checkerboard"
 
-    noise: float = field(default=0.05, validator=validators.ge(0))
+    noise: float = non_negative(default=0.05)
 
 
 @frozen(kw_only=True)
@@ -47,7 +47,7 @@ class SwissRoll:
 
     kind: ClassVar = "swiss-roll"
 
-    noise: float = field(default=0.03, validator=validators.ge(0))
+    noise: float = non_negative(default=0.03)
 
 
 @frozen(kw_only=True)
@@ -59,18 +59,18 @@ class ImageFolder:
 
     kind: ClassVar = "image-folder"
 
-    path: str = field(validator=validators.min_len(1))
-    digest: str = field(validator=validators.matches_re(r"sha256:[0-9a-f]{64}"))
+    path: str = text(".+")
+    digest: str = content_digest()
 
 
 @frozen(kw_only=True)
 class TensorFile:
-    """A safetensors file with `images` (uint8, [N, H, W, C]) and optionally `labels` (int64, [N])."""
+    """A safetensors file: `images` (uint8, [N, H, W, C]), optionally `labels` (int64, [N])."""
 
     kind: ClassVar = "tensor-file"
 
-    path: str = field(validator=validators.min_len(1))
-    digest: str = field(validator=validators.matches_re(r"sha256:[0-9a-f]{64}"))
+    path: str = text(".+")
+    digest: str = content_digest()
 
 
 @frozen(kw_only=True)
@@ -87,12 +87,5 @@ class StandIn:
 
 
 Dataset = (
-    Cifar10
-    | FashionMnist
-    | Digits
-    | Checkerboard
-    | SwissRoll
-    | ImageFolder
-    | TensorFile
-    | StandIn
+    Cifar10 | FashionMnist | Digits | Checkerboard | SwissRoll | ImageFolder | TensorFile | StandIn
 )

@@ -1,6 +1,8 @@
 """The root of a spec: one TOML file, resolved."""
 
-from attrs import field, frozen, validators
+from typing import Any
+
+from attrs import Attribute, field, frozen
 
 from repro.spec.data import Dataset
 from repro.spec.evaluate import Evaluate, Protocol, Reference, Select
@@ -12,6 +14,12 @@ from repro.spec.train import Train
 SCHEMA = 1
 
 
+def _known_schema(_: Any, __: "Attribute[Any]", value: int) -> None:
+    if value != SCHEMA:
+        msg = f"expected {SCHEMA}, the schema of this version, got {value!r}"
+        raise ValueError(msg)
+
+
 @frozen(kw_only=True)
 class Spec:
     """What to do; nothing about where, on what machine, or how often to report.
@@ -20,7 +28,7 @@ class Spec:
     `evaluate`), or only makes reference statistics (`reference`).
     """
 
-    schema: int = field(validator=validators.in_([SCHEMA]))
+    schema: int = field(validator=_known_schema)
     title: str = note("")
     notes: str = note("")
     data: Dataset | None = None

@@ -2,10 +2,18 @@
 
 from typing import ClassVar, Literal
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from repro.spec.data import Dataset
-from repro.spec.fields import count, non_negative
+from repro.spec.fields import (
+    at_least,
+    content_digest,
+    count,
+    each,
+    non_negative,
+    not_empty,
+    text,
+)
 from repro.spec.sample import SampleSet
 
 
@@ -29,7 +37,7 @@ class Prc:
 
     kind: ClassVar = "prc"
 
-    neighbour: int = count(default=3)
+    neighbour: int = count(default=3, rehearsal=3)
 
 
 @frozen(kw_only=True)
@@ -47,7 +55,7 @@ Metric = Fid | Kid | Prc | Isc
 
 @frozen(kw_only=True)
 class InceptionV3Compat:
-    """torch-fidelity's TensorFlow-compatible Inception; `none` is a stable random initialisation."""
+    """torch-fidelity's TensorFlow-compatible Inception; `none`: a stable random initialisation."""
 
     kind: ClassVar = "inception-v3-compat"
 
@@ -64,7 +72,7 @@ class ShippedReference:
     kind: ClassVar = "shipped"
 
     name: Literal["cifar10-test"]
-    digest: str = field(validator=validators.matches_re(r"sha256:[0-9a-f]{64}"))
+    digest: str = content_digest()
 
 
 @frozen(kw_only=True)
@@ -73,8 +81,8 @@ class FileReference:
 
     kind: ClassVar = "file"
 
-    path: str = field(validator=validators.min_len(1))
-    digest: str = field(validator=validators.matches_re(r"sha256:[0-9a-f]{64}"))
+    path: str = text(".+")
+    digest: str = content_digest()
 
 
 @frozen(kw_only=True)
@@ -87,7 +95,7 @@ class DatasetReference:
     kind: ClassVar = "dataset"
 
     data: Dataset
-    num_images: int | None = None
+    num_images: int | None = count(default=None, rehearsal=32, least=2)
     num_features: int = count(default=2000, rehearsal=8)
 
 
@@ -99,7 +107,7 @@ class Protocol:
     """What every evaluation of a spec shares, so that its numbers are comparable."""
 
     reference: Reference
-    metrics: tuple[Metric, ...] = field(default=(Fid(),), validator=validators.min_len(1))
+    metrics: tuple[Metric, ...] = field(default=(Fid(),), validator=not_empty)
     extractor: Extractor = InceptionV3Compat()
 
 
@@ -108,7 +116,7 @@ class Checkpoints:
     """Which checkpoints an evaluation reads: the `last` k, or those after the listed `steps`."""
 
     last: int = count(default=0, least=0)
-    steps: tuple[int, ...] = ()
+    steps: tuple[int, ...] = field(default=(), validator=each(at_least(0)))
 
 
 @frozen(kw_only=True)
@@ -119,7 +127,7 @@ class Evaluate:
     its own.
     """
 
-    name: str = field(validator=validators.matches_re(r"[a-z0-9][a-z0-9.-]*"))
+    name: str = text(r"[a-z0-9][a-z0-9.-]*")
     sample: SampleSet
     checkpoints: Checkpoints | None = None
     extractor: Extractor | None = None
@@ -130,7 +138,5 @@ class Evaluate:
 class Select:
     """A choice among evaluations by a measured value; the choice is recorded and marked."""
 
-    among: tuple[str, ...] = field(validator=validators.min_len(2))
-    primary: str = field(
-        default="fid:min", validator=validators.matches_re(r"[a-z0-9-]+:(min|max)")
-    )
+    among: tuple[str, ...] = field(validator=not_empty)
+    primary: str = text(r"[a-z0-9-]+:(min|max)", default="fid:min")

@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from attrs import field, frozen, validators
+from attrs import frozen
 
-from repro.spec.fields import count, fraction
+from repro.spec.fields import count, fraction, non_negative, positive, widths
 
 
 @frozen(kw_only=True)
@@ -18,7 +18,7 @@ class ConvGenerator:
     kind: ClassVar = "conv-generator"
 
     noise_dim: int = count(default=128, rehearsal=16)
-    channels: tuple[int, ...] = (128, 96, 64, 48)
+    channels: tuple[int, ...] = widths(default=(128, 96, 64, 48), rehearsal=8)
     conditioning_dim: int = count(default=128, rehearsal=16)
     num_classes: int = count(default=10)
 
@@ -30,7 +30,7 @@ class Mlp:
     kind: ClassVar = "mlp"
 
     noise_dim: int = count(default=32)
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = widths(default=(256, 256, 256), rehearsal=16)
 
 
 @frozen(kw_only=True)
@@ -39,12 +39,10 @@ class UNet2D:
 
     kind: ClassVar = "unet2d"
 
-    channels: tuple[int, ...] = field(
-        default=(32, 64, 64, 64), validator=validators.min_len(1)
-    )
+    channels: tuple[int, ...] = widths(default=(32, 64, 64, 64), rehearsal=8)
     layers_per_block: int = count(default=2, rehearsal=1)
     attention: tuple[bool, ...] = (False, False, False, False)
-    norm_groups: int = count(default=32)
+    norm_groups: int = count(default=32, rehearsal=4)
     dropout: float = fraction(default=0.0)
 
 
@@ -57,12 +55,12 @@ class ConvEncoder:
 
     kind: ClassVar = "conv-encoder"
 
-    channels: tuple[int, ...] = (32, 64, 128)
+    channels: tuple[int, ...] = widths(default=(32, 64, 128), rehearsal=8)
     steps: int = count(default=300, rehearsal=2)
     batch_size: int = count(default=128, rehearsal=8)
-    lr: float = field(default=2e-3, validator=validators.gt(0))
-    weight_decay: float = field(default=1e-2, validator=validators.ge(0))
-    seed: int = field(default=0, validator=validators.ge(0))
+    lr: float = positive(default=2e-3)
+    weight_decay: float = non_negative(default=1e-2)
+    seed: int = non_negative(default=0)
 
 
 Encoder = ConvEncoder

@@ -2,9 +2,18 @@
 
 from typing import ClassVar, Literal
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
-from repro.spec.fields import count, fraction, non_negative
+from repro.spec.fields import (
+    above,
+    count,
+    fraction,
+    non_negative,
+    not_empty,
+    number,
+    positive,
+    several,
+)
 
 
 @frozen(kw_only=True)
@@ -13,7 +22,7 @@ class FixedAlpha:
 
     kind: ClassVar = "fixed"
 
-    value: float = field(default=1.0, validator=validators.ge(1))
+    value: float = number(default=1.0, least=1)
 
 
 @frozen(kw_only=True)
@@ -22,9 +31,9 @@ class PowerLawAlpha:
 
     kind: ClassVar = "power-law"
 
-    exponent: float = 3.0
-    low: float = field(default=1.0, validator=validators.ge(1))
-    high: float = field(default=4.0, validator=validators.ge(1))
+    exponent: float = number(default=3.0)
+    low: float = number(default=1.0, least=1)
+    high: float = number(default=4.0, least=1)
     point_mass: float = fraction(default=0.0)
 
 
@@ -43,11 +52,9 @@ class Drifting:
     kind: ClassVar = "drifting"
 
     rule: Literal["official", "algorithm-2"] = "official"
-    temperatures: tuple[float, ...] = field(
-        default=(0.02, 0.05, 0.2), validator=validators.min_len(1)
-    )
+    temperatures: tuple[float, ...] = several(above(0), default=(0.02, 0.05, 0.2))
     features: tuple[Literal["pixels", "encoder"], ...] = field(
-        default=("pixels",), validator=validators.min_len(1)
+        default=("pixels",), validator=not_empty
     )
     num_classes_per_step: int = count(default=10, rehearsal=2)
     num_generated: int = count(default=32, rehearsal=4, least=2)
@@ -65,8 +72,8 @@ class LinearSchedule:
     kind: ClassVar = "linear"
 
     num_levels: int = count(default=1000, least=2)
-    beta_start: float = field(default=1e-4, validator=validators.gt(0))
-    beta_end: float = field(default=2e-2, validator=validators.gt(0))
+    beta_start: float = positive(default=1e-4)
+    beta_end: float = positive(default=2e-2)
 
 
 @frozen(kw_only=True)

@@ -1,11 +1,11 @@
-"""How images are made for an evaluation. Image i of a set uses seed `seed + i`, and nothing else."""
+"""How images are made for an evaluation. Image i of a set uses seed `seed + i` alone."""
 
 from typing import ClassVar, Literal
 
 from attrs import frozen
 
 from repro.spec.data import Dataset
-from repro.spec.fields import count, non_negative
+from repro.spec.fields import count, non_negative, number
 
 
 @frozen(kw_only=True)
@@ -14,7 +14,7 @@ class OneStep:
 
     kind: ClassVar = "one-step"
 
-    alpha: float = 1.0
+    alpha: float = number(default=1.0, least=0)
 
 
 @frozen(kw_only=True)
@@ -30,7 +30,7 @@ class Ddpm:
 
 @frozen(kw_only=True)
 class Ddim:
-    """Implicit sampling with trailing spacing (Song et al. 2021, eq. 12); eta 0 is deterministic."""
+    """Implicit sampling, trailing spacing (Song et al. 2021, eq. 12); eta 0 is deterministic."""
 
     kind: ClassVar = "ddim"
 
@@ -70,7 +70,7 @@ class FromCheckpoint:
     kind: ClassVar = "checkpoint"
 
     sampler: Sampler
-    num_samples: int = count(rehearsal=8)
+    num_samples: int = count(rehearsal=8, least=2)
     seed: int = non_negative(default=0)
     weights: Literal["ema", "raw"] = "ema"
 
@@ -82,7 +82,7 @@ class FromDataset:
     kind: ClassVar = "dataset"
 
     data: Dataset
-    num_samples: int = count(rehearsal=8)
+    num_samples: int = count(rehearsal=8, least=2)
     seed: int = non_negative(default=0)
 
 
@@ -92,7 +92,7 @@ class UniformNoise:
 
     kind: ClassVar = "uniform-noise"
 
-    num_samples: int = count(rehearsal=8)
+    num_samples: int = count(rehearsal=8, least=2)
     seed: int = non_negative(default=0)
     height: int = count(default=32)
     width: int = count(default=32)

@@ -1,10 +1,11 @@
 """How the objective is minimized. A step is one optimizer update."""
 
+import math
 from typing import ClassVar
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
-from repro.spec.fields import count, fraction, non_negative, positive
+from repro.spec.fields import above, count, each, fraction, non_negative, part_of_one, positive
 
 
 @frozen(kw_only=True)
@@ -58,11 +59,23 @@ class Train:
     seed: int = non_negative()
     lr: float = positive()
     lr_schedule: LrSchedule = ConstantLr()
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = field(default=(0.9, 0.999), validator=each(part_of_one))
     eps: float = positive(default=1e-8)
     weight_decay: float = non_negative(default=0.0)
-    accumulate: int = count(default=1)
-    clip_norm: float = positive(default=float("inf"))
+    accumulate: int = count(default=1, rehearsal=2)
+    clip_norm: float = field(default=math.inf, validator=above(0))
     ema: EmaLaw = ConstantEma()
     checkpoint_every: int = count(default=1000, rehearsal=2)
-    initial_checkpoint: bool = field(default=False, validator=validators.instance_of(bool))
+    initial_checkpoint: bool = False
+
+
+def num_checkpoints(train: Train) -> int:
+    """How many checkpoints a training leaves."""
+    return int(train.initial_checkpoint) + -(-train.steps // train.checkpoint_every)
+
+
+def checkpoint_steps(train: Train) -> tuple[int, ...]:
+    """The updates after which a checkpoint exists."""
+    first = (0,) if train.initial_checkpoint else ()
+    between = range(train.checkpoint_every, train.steps, train.checkpoint_every)
+    return (*first, *between, train.steps)

@@ -1,0 +1,422 @@
+"""What the fields of a spec must agree on; a field's own bounds are in its class.
+
+A check names the tables it reads, so that the sound tables of a spec are still checked when
+another has a mistake. Kinds from installed packages pass wherever nothing is known against them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from repro.spec.data import Dataset
+from repro.spec.document import Spec
+from repro.spec.evaluate import DatasetReference, Evaluate, Fid, Isc, Kid, Prc
+from repro.spec.layout import Layout, holds_points, layout
+from repro.spec.network import ConvGenerator, Mlp, UNet2D
+from repro.spec.objective import (
+    Denoise,
+    Drifting,
+    FixedAlpha,
+    LinearSchedule,
+    PowerLawAlpha,
+)
+from repro.spec.problems import KeyPath, Problem, choice
+from repro.spec.sample import (
+    AdjacentStrided,
+    Ddim,
+    Ddpm,
+    FromCheckpoint,
+    FromDataset,
+    MeanScaled,
+    OneStep,
+)
+from repro.spec.train import checkpoint_steps, num_checkpoints
+
+Check = Callable[[Spec], Iterator[Problem]]
+Denoiser = Ddpm | Ddim | AdjacentStrided | MeanScaled
+
+TRAINING = ("data", "network", "objective", "train")
+VALUES: dict[type, tuple[str, ...]] = {
+    Fid: ("fid",),
+    Kid: ("kid",),
+    Prc: ("precision", "recall"),
+    Isc: ("isc",),
+}
+"""The values that a metric measures: what a selection may go by."""
+
+MAX_CHECKPOINTS = 10_000
+BASE_SIDE = 4
+"""Height and width at which `ConvGenerator` starts."""
+
+
+def check(spec: Spec, *, broken: Collection[str] = ()) -> list[Problem]:
+    """Every disagreement between the tables of a spec, the *broken* ones left out."""
+    return [
+        problem for reads, one in CHECKS if not set(reads) & set(broken) for problem in one(spec)
+    ]
+
+
+def _something_to_do(spec: Spec) -> Iterator[Problem]:
+    if not (spec.train or spec.evaluate or spec.reference):
+        yield Problem((), "does nothing; expected [train], [[evaluate]] or [reference]")
+
+
+def _training_is_whole(spec: Spec) -> Iterator[Problem]:
+    present = [name for name in (*TRAINING, "encoder") if getattr(spec, name) is not None]
+    for name in TRAINING:
+        if present and name not in present:
+            yield Problem((name,), f"missing, [{present[0]}] needs it")
+
+
+def _network_fits_data(spec: Spec) -> Iterator[Problem]:
+    if spec.data is None or spec.network is None:
+        return
+    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | UNet2D):
+        yield Problem(("network",), f"makes images, but {spec.data.kind} holds points; use mlp")
+    if layout(spec.data) and isinstance(spec.network, Mlp):
+        yield Problem(("network",), f"makes points, but {spec.data.kind} holds images")
+    if shape := layout(spec.data):
+        yield from _network_fits_images(spec.network, shape, spec.data)
+
+
+def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator[Problem]:
+    size = f"{data.kind} is {shape.height} x {shape.width}"
+    match network:
+        case ConvGenerator(channels=channels):
+            side = BASE_SIDE * 2 ** (len(channels) - 1)
+            if (shape.height, shape.width) != (side, side):
+                msg = f"{len(channels)} entries make {side} x {side} images, but {size}"
+                yield Problem(("network", "channels"), msg)
+            if network.num_classes != shape.num_classes:
+                msg = f"expected {shape.num_classes}, the classes of {data.kind}"
+                yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
+        case UNet2D(channels=channels):
+            factor = 2 ** (len(channels) - 1)
+            if shape.height % factor or shape.width % factor:
+                msg = f"{len(channels)} entries need sides divisible by {factor}, but {size}"
+                yield Problem(("network", "channels"), msg)
+        case _:
+            pass
+
+
+def _unet_is_consistent(spec: Spec) -> Iterator[Problem]:
+    match spec.network:
+        case UNet2D(channels=channels, attention=attention, norm_groups=groups):
+            if len(attention) != len(channels):
+                msg = f"expected {len(channels)} entries, one a width, got {len(attention)}"
+                yield Problem(("network", "attention"), msg)
+            for index, width in enumerate(channels):
+                if width % groups:
+                    msg = f"expected a multiple of norm_groups = {groups}, got {width}"
+                    yield Problem(("network", "channels", index), msg)
+        case _:
+            pass
+
+
+def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
+    match spec.network, spec.objective:
+        case ConvGenerator() | Mlp(), Denoise():
+            yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
+        case UNet2D(), Drifting():
+            yield Problem(
+                ("network", "kind"), "drifting needs a generator; expected conv-generator or mlp"
+            )
+        case _:
+            pass
+
+
+def _objective_fits_data(spec: Spec) -> Iterator[Problem]:
+    match spec.objective:
+        case Denoise() if holds_points(spec.data):
+            yield Problem(("objective", "kind"), "denoise needs images, expected drifting")
+        case Drifting() as drifting:
+            yield from _drifting_fits_data(drifting, spec.data)
+        case _:
+            pass
+
+
+def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Problem]:
+    shape = layout(data) if data else None
+    points = holds_points(data)
+    if not points and shape is None:
+        return
+    num_classes = shape.num_classes if shape else 1
+    if drifting.num_classes_per_step > num_classes:
+        msg = f"expected at most {num_classes}, the classes of the data"
+        yield Problem(
+            ("objective", "num_classes_per_step"), f"{msg}, got {drifting.num_classes_per_step}"
+        )
+    if points and drifting.alpha != FixedAlpha(value=1.0):
+        msg = 'points have no classes to guide by; expected { kind = "fixed", value = 1.0 }'
+        yield Problem(("objective", "alpha"), msg)
+
+
+def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
+    match spec.objective:
+        case Drifting() as drifting:
+            yield from _alpha_is_ordered(drifting)
+            yield from _repeated(drifting.features, ("objective", "features"))
+            yield from _repeated(drifting.temperatures, ("objective", "temperatures"))
+            if not drifting.num_unconditional and _highest_alpha(drifting.alpha) > 1:
+                msg = "alpha above 1 weighs unconditional samples, expected at least 1, got 0"
+                yield Problem(("objective", "num_unconditional"), msg)
+        case Denoise(schedule=LinearSchedule(beta_start=start, beta_end=end)):
+            if not start < end < 1:
+                msg = f"expected beta_start < beta_end < 1, got {start} and {end}"
+                yield Problem(("objective", "schedule", "beta_end"), msg)
+        case _:
+            pass
+
+
+def _alpha_is_ordered(drifting: Drifting) -> Iterator[Problem]:
+    match drifting.alpha:
+        case PowerLawAlpha(low=low, high=high) if low > high:
+            msg = f"expected at least low = {low}, got {high}"
+            yield Problem(("objective", "alpha", "high"), msg)
+        case _:
+            pass
+
+
+def _highest_alpha(alpha: Any) -> float:
+    match alpha:
+        case FixedAlpha(value=value):
+            return value
+        case PowerLawAlpha(high=high):
+            return high
+        case _:
+            return 1.0
+
+
+def _encoder_is_used(spec: Spec) -> Iterator[Problem]:
+    wanted = isinstance(spec.objective, Drifting) and "encoder" in spec.objective.features
+    if wanted and spec.encoder is None:
+        yield Problem(("encoder",), 'missing, objective.features names "encoder"')
+    if spec.encoder and spec.objective and not wanted:
+        msg = 'nothing reads it; name "encoder" in objective.features of a drifting objective'
+        yield Problem(("encoder",), msg)
+    if spec.encoder and holds_points(spec.data):
+        yield Problem(("encoder",), "encodes images, but the data are points")
+
+
+def _warmup_fits(spec: Spec) -> Iterator[Problem]:
+    if spec.train is None:
+        return
+    warmup = getattr(spec.train.lr_schedule, "warmup_steps", 0)
+    if warmup > spec.train.steps:
+        msg = f"expected at most train.steps = {spec.train.steps}, got {warmup}"
+        yield Problem(("train", "lr_schedule", "warmup_steps"), msg)
+
+
+def _protocol_is_there(spec: Spec) -> Iterator[Problem]:
+    if spec.evaluate and spec.protocol is None:
+        yield Problem(("protocol",), "missing, [[evaluate]] needs it")
+
+
+def _protocol_is_consistent(spec: Spec) -> Iterator[Problem]:
+    if spec.protocol is None:
+        return
+    yield from _repeated([each.kind for each in spec.protocol.metrics], ("protocol", "metrics"))
+    yield from _reference_holds_images(spec.protocol.reference, ("protocol", "reference"))
+
+
+def _reference_is_made(spec: Spec) -> Iterator[Problem]:
+    if spec.reference is None:
+        return
+    if not isinstance(spec.reference, DatasetReference):
+        msg = f"{spec.reference.kind} is there already, expected dataset"
+        yield Problem(("reference", "kind"), msg)
+    yield from _reference_holds_images(spec.reference, ("reference",))
+
+
+def _reference_holds_images(reference: Any, path: KeyPath) -> Iterator[Problem]:
+    match reference:
+        case DatasetReference(data=data, num_images=wanted):
+            yield from _images_suffice(data, wanted or 0, path, field="num_images")
+        case _:
+            pass
+
+
+def _own_references_hold_images(spec: Spec) -> Iterator[Problem]:
+    for index, evaluate in enumerate(spec.evaluate):
+        yield from _reference_holds_images(evaluate.reference, ("evaluate", index, "reference"))
+
+
+def _evaluate_names_differ(spec: Spec) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, evaluate in enumerate(spec.evaluate):
+        first = seen.setdefault(evaluate.name, index)
+        if first != index:
+            msg = f"{evaluate.name!r} is the name of evaluate.{first} already"
+            yield Problem(("evaluate", index, "name"), msg)
+
+
+def _samples_can_be_made(spec: Spec) -> Iterator[Problem]:
+    for index, evaluate in enumerate(spec.evaluate):
+        path = ("evaluate", index, "sample")
+        match evaluate.sample:
+            case FromCheckpoint() if spec.train is None:
+                yield Problem(path, "needs a trained network, but there is no [train]")
+            case FromCheckpoint() if holds_points(spec.data):
+                yield Problem(path, "the network makes points, expected one that makes images")
+            case FromDataset(data=data, num_samples=wanted):
+                yield from _images_suffice(data, wanted, path, field="num_samples")
+            case _:
+                pass
+
+
+def _images_suffice(data: Dataset, wanted: int, path: KeyPath, *, field: str) -> Iterator[Problem]:
+    shape = layout(data)
+    if holds_points(data):
+        yield Problem((*path, "data", "kind"), f"{data.kind} holds points, expected images")
+    if shape and wanted > shape.num_images:
+        msg = f"expected at most {shape.num_images}, the images of {data.kind}, got {wanted}"
+        yield Problem((*path, field), msg)
+
+
+def _samplers_fit(spec: Spec) -> Iterator[Problem]:
+    for index, evaluate in enumerate(spec.evaluate):
+        sampler = getattr(evaluate.sample, "sampler", None)
+        path = ("evaluate", index, "sample", "sampler")
+        match sampler, spec.objective:
+            case OneStep(), Denoise():
+                msg = f"a denoise objective cannot use it, expected one of: {_kinds(Denoiser)}"
+                yield Problem((*path, "kind"), msg)
+            case Ddpm() | Ddim() | AdjacentStrided() | MeanScaled(), Drifting():
+                yield Problem((*path, "kind"), "a drifting objective needs one-step")
+            case Ddpm() | Ddim() | AdjacentStrided(), Denoise(schedule=schedule):
+                levels = getattr(schedule, "num_levels", sampler.steps)
+                if sampler.steps > levels:
+                    msg = f"expected at most num_levels = {levels}, got {sampler.steps}"
+                    yield Problem((*path, "steps"), msg)
+            case _:
+                pass
+
+
+def _kinds(union: Any) -> str:
+    return ", ".join(member.kind for member in union.__args__)
+
+
+def _neighbours_suffice(spec: Spec) -> Iterator[Problem]:
+    for metric in spec.protocol.metrics if spec.protocol else ():
+        for index, evaluate in enumerate(spec.evaluate):
+            least = _least_samples(metric)
+            wanted = getattr(evaluate.sample, "num_samples", least)
+            if wanted < least:
+                msg = f"{metric.kind} needs at least {least}, got {wanted}"
+                yield Problem(("evaluate", index, "sample", "num_samples"), msg)
+
+
+def _least_samples(metric: Any) -> int:
+    match metric:
+        case Prc(neighbour=neighbour):
+            return neighbour + 1
+        case Isc(splits=splits):
+            return splits
+        case _:
+            return 2
+
+
+def _checkpoints_exist(spec: Spec) -> Iterator[Problem]:
+    if spec.train is None:
+        return
+    if (num := num_checkpoints(spec.train)) > MAX_CHECKPOINTS:
+        msg = f"leaves {num} checkpoints, expected at most {MAX_CHECKPOINTS}"
+        yield Problem(("train", "checkpoint_every"), msg)
+        return
+    existing = checkpoint_steps(spec.train)
+    for index, evaluate in enumerate(spec.evaluate):
+        yield from _checkpoints_of(evaluate, existing, ("evaluate", index, "checkpoints"))
+
+
+def _checkpoints_of(
+    evaluate: Evaluate, existing: Sequence[int], path: KeyPath
+) -> Iterator[Problem]:
+    wanted = evaluate.checkpoints
+    if wanted is None:
+        return
+    if not isinstance(evaluate.sample, FromCheckpoint):
+        yield Problem(path, f"{evaluate.sample.kind} samples come from no checkpoint; remove it")
+        return
+    if wanted.last and wanted.steps:
+        yield Problem(path, "expected last or steps, got both")
+    if wanted.last > len(existing):
+        msg = f"expected at most {len(existing)}, the checkpoints of [train], got {wanted.last}"
+        yield Problem((*path, "last"), msg)
+    yield from _repeated(wanted.steps, (*path, "steps"))
+    for index, step in enumerate(wanted.steps):
+        if step not in existing:
+            valid = _listed(existing)
+            yield Problem((*path, "steps", index), f"no checkpoint at {step}, expected {valid}")
+
+
+def _listed(steps: Sequence[int]) -> str:
+    if len(steps) <= 8:  # noqa: PLR2004 - what fits on a line
+        return f"one of: {', '.join(map(str, steps))}"
+    return f"one of: {', '.join(map(str, steps[:3]))}, …, {steps[-1]}"
+
+
+def _selection_is_fair(spec: Spec) -> Iterator[Problem]:
+    if spec.select is None:
+        return
+    known = {evaluate.name: evaluate for evaluate in spec.evaluate}
+    yield from _repeated(spec.select.among, ("select", "among"))
+    for index, name in enumerate(spec.select.among):
+        if name not in known:
+            msg = f"no evaluation {name!r}, {choice(name, known)}"
+            yield Problem(("select", "among", index), msg)
+    candidates = [known[name] for name in spec.select.among if name in known]
+    for first, second in pairwise(candidates):
+        yield from _comparable(first, second)
+
+
+def _comparable(first: Evaluate, second: Evaluate) -> Iterator[Problem]:
+    names = f"{first.name!r} and {second.name!r}"
+    if (first.extractor, first.reference) != (second.extractor, second.reference):
+        msg = f"{names} have different extractors or references: no common scale"
+        yield Problem(("select", "among"), msg)
+    counts = [getattr(each.sample, "num_samples", None) for each in (first, second)]
+    if counts[0] != counts[1]:
+        msg = f"{names} have {counts[0]} and {counts[1]} samples: no common scale"
+        yield Problem(("select", "among"), msg)
+
+
+def _selection_is_measured(spec: Spec) -> Iterator[Problem]:
+    if spec.select is None or spec.protocol is None:
+        return
+    wanted = spec.select.primary.partition(":")[0]
+    kinds = [VALUES.get(type(metric), (metric.kind,)) for metric in spec.protocol.metrics]
+    measured = [value for values in kinds for value in values]
+    if wanted not in measured:
+        msg = f"{wanted!r} is not in protocol.metrics, {choice(wanted, measured)}"
+        yield Problem(("select", "primary"), msg)
+
+
+def _repeated(values: Sequence[Any], path: KeyPath) -> Iterator[Problem]:
+    for value, times in Counter(values).items():
+        if times > 1:
+            yield Problem(path, f"{value!r} is listed {times} times")
+
+
+CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
+    (("train", "evaluate", "reference"), _something_to_do),
+    ((*TRAINING, "encoder"), _training_is_whole),
+    (("data", "network"), _network_fits_data),
+    (("network",), _unet_is_consistent),
+    (("network", "objective"), _network_fits_objective),
+    (("data", "objective"), _objective_fits_data),
+    (("objective",), _objective_is_consistent),
+    (("data", "objective", "encoder"), _encoder_is_used),
+    (("train",), _warmup_fits),
+    (("protocol", "evaluate"), _protocol_is_there),
+    (("protocol",), _protocol_is_consistent),
+    (("reference",), _reference_is_made),
+    (("evaluate",), _own_references_hold_images),
+    (("evaluate",), _evaluate_names_differ),
+    (("data", "train", "evaluate"), _samples_can_be_made),
+    (("objective", "evaluate"), _samplers_fit),
+    (("protocol", "evaluate"), _neighbours_suffice),
+    (("train", "evaluate"), _checkpoints_exist),
+    (("evaluate", "select"), _selection_is_fair),
+    (("protocol", "select"), _selection_is_measured),
+)

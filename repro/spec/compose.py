@@ -1,0 +1,258 @@
+"""One table out of several: `extends`, `--set a.b=value` and `[sweep]`.
+
+Tables are merged key by key; anything else is replaced. A component of another `kind` replaces the
+whole table, because the fields of one kind mean nothing to another.
+
+`extends` names a file beside the one that says it. Both lie in one project: the nearest folder
+above the first file that holds `pyproject.toml` or `specs`, or else that file's own folder.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+
+from repro.errors import SpecError
+from repro.spec import toml
+from repro.spec.problems import KeyPath, choice, dotted, shown
+
+Data = dict[str, Any]
+Places = dict[KeyPath, str]
+"""Where each key was set: `file:line`, or the option of the command line."""
+
+MAX_RUNS = 10_000
+MAX_FILES = 32
+
+
+@frozen(kw_only=True)
+class Source:
+    """A spec file: what the user calls it, where it really is, its text and its data."""
+
+    path: Path
+    real: Path
+    text: str
+    data: Data
+
+    def places(self) -> Places:
+        found = toml.lines(self.text)
+        return {path: f"{self.path}:{line}" for path, line in found.items()}
+
+
+@frozen(kw_only=True)
+class Assignment:
+    """`value` at `path`, from a sweep or from the command line."""
+
+    path: tuple[str, ...]
+    value: Any
+    place: str
+
+
+def sources(path: Path) -> tuple[Source, ...]:
+    """A spec file and the files that it extends, the most basic first.
+
+    Raises:
+        SpecError: for a file that is missing, outside the project, or extends itself.
+    """
+    found = [_source(path, [], asked_by="")]
+    while "extends" in found[-1].data:
+        top = found[-1]
+        place = f"{top.places()['extends',]}: extends: "
+        found.append(_source(_base(top, place), found, asked_by=place))
+    return tuple(
+        evolve(each, data={key: value for key, value in each.data.items() if key != "extends"})
+        for each in reversed(found)
+    )
+
+
+def _source(path: Path, above: Sequence[Source], *, asked_by: str) -> Source:
+    text = toml.read(path, asked_by=asked_by)
+    real = path.resolve()
+    if above:
+        _guard(real, [each.real for each in above], asked_by)
+    return Source(path=path, real=real, text=text, data=toml.parse(text, str(path)))
+
+
+def _base(top: Source, asked_by: str) -> Path:
+    following = top.data["extends"]
+    if not isinstance(following, str) or not following or Path(following).is_absolute():
+        msg = f"expected a path relative to this file, got {shown(following)}"
+        raise SpecError(f"{asked_by}{msg}")
+    return top.path.parent / following
+
+
+def _guard(real: Path, above: Sequence[Path], asked_by: str) -> None:
+    root = _project(above[0])
+    if not real.is_relative_to(root):
+        raise SpecError(f"{asked_by}{real} is outside the project {root}")
+    if real in above:
+        circle = " -> ".join(each.name for each in (*above[above.index(real) :], real))
+        raise SpecError(f"{asked_by}goes in a circle: {circle}")
+    if len(above) == MAX_FILES:
+        raise SpecError(f"{asked_by}expected at most {MAX_FILES} files that extend one another")
+
+
+def _project(path: Path) -> Path:
+    for folder in path.parents:
+        if (folder / "pyproject.toml").is_file() or (folder / "specs").is_dir():
+            return folder
+    return path.parent
+
+
+def merged(files: Sequence[Source]) -> Data:
+    """The data of files of which each extends the one before it."""
+    return reduce(lambda base, file: merge(base, file.data), files, {})
+
+
+def places(files: Sequence[Source], assignments: Sequence[Assignment]) -> Places:
+    """Where each key of the merged files and then the assignments was set last."""
+    data: Data = {}
+    found: Places = {}
+    for file in files:
+        found = _kept(found, set(_replaced(data, file.data, ()))) | file.places()
+        data = merge(data, file.data)
+    for one in assignments:
+        path = resolve(data, one)
+        found = _kept(found, {path}) | {path: one.place}
+        data = assign(data, one)
+    return found
+
+
+def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> Data:
+    """The data of a file that extends another."""
+    result = dict(base)
+    for key, value in top.items():
+        result[key] = merge(base[key], value) if _merges(base.get(key), value) else value
+    return result
+
+
+def _merges(base: Any, top: Any) -> bool:
+    if not isinstance(base, dict) or not isinstance(top, dict):
+        return False
+    return "kind" not in top or top["kind"] == base.get("kind", top["kind"])
+
+
+def _replaced(base: Mapping[str, Any], top: Mapping[str, Any], path: KeyPath) -> Iterator[KeyPath]:
+    for key, value in top.items():
+        if _merges(base.get(key), value):
+            yield from _replaced(base[key], value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def _kept(found: Places, gone: set[KeyPath]) -> Places:
+    return {
+        path: place
+        for path, place in found.items()
+        if not any(path[:size] in gone for size in range(1, len(path) + 1))
+    }
+
+
+def assignment(option: str) -> Assignment:
+    """What `--set a.b=value` says. The value is TOML; bare words are a string.
+
+    Raises:
+        SpecError: when there is no path or no `=`.
+    """
+    name, equals, written = option.partition("=")
+    path = tuple(part.strip().strip("\"'") for part in name.split("."))
+    if not equals or not all(path):
+        raise SpecError(f"--set {option}: expected a.b=value")
+    try:
+        value = toml.parse(f"value = {written}", "--set")["value"]
+    except SpecError:
+        value = written
+    return Assignment(path=path, value=value, place=f"--set {option}")
+
+
+def assign(data: Data, one: Assignment) -> Data:
+    """The data with a value set, as if a file that extends them had said so.
+
+    An entry of an array is named by its index from 0, or by its `name`.
+
+    Raises:
+        SpecError: when the path leads nowhere.
+    """
+    changed: Data = _assigned(data, resolve(data, one), one.value)
+    return changed
+
+
+def resolve(data: Any, one: Assignment) -> KeyPath:
+    """The path of an assignment, with the names of array entries as indices."""
+    path: KeyPath = ()
+    for part in one.path:
+        match data:
+            case dict() | None:
+                step: str | int = part
+                data = data.get(part) if data else None
+            case list():
+                step = _index(data, part, path, one.place)
+                data = data[step]
+            case _:
+                msg = f"{dotted(path)} is a value, not a table"
+                raise SpecError(f"{one.place}: {'.'.join(one.path)}: {msg}")
+        path = (*path, step)
+    return path
+
+
+def _index(entries: list[Any], part: str, path: KeyPath, place: str) -> int:
+    names = [each.get("name") if isinstance(each, dict) else None for each in entries]
+    if part in names:
+        return names.index(part)
+    if part.isascii() and part.isdigit() and int(part[:9]) < len(entries):
+        return int(part[:9])
+    valid = [name for name in names if isinstance(name, str)]
+    listed = choice(part, valid) if valid else f"expected 0 to {len(entries) - 1}"
+    raise SpecError(f"{place}: {dotted(path)} has no entry {part!r}, {listed}")
+
+
+def _assigned(data: Any, path: KeyPath, value: Any) -> Any:
+    if not path:
+        return merge(data, value) if _merges(data, value) else value
+    step, *rest = path
+    if isinstance(data, list):
+        return [
+            _assigned(each, tuple(rest), value) if index == step else each
+            for index, each in enumerate(data)
+        ]
+    table = data or {}
+    return {**table, step: _assigned(table.get(step), tuple(rest), value)}
+
+
+def combinations(sweep: Data, found: Places) -> Iterator[tuple[Assignment, ...]]:
+    """Every combination of a `[sweep]`, the last path varying fastest.
+
+    Raises:
+        SpecError: when an axis is not an array of values, or there are too many combinations.
+    """
+    axes = [
+        [Assignment(path=path, value=value, place=place) for value in values]
+        for path, values, place in _axes(sweep, (), found)
+    ]
+    num = math.prod(len(axis) for axis in axes)
+    if num > MAX_RUNS:
+        place = _sweep_place((), found)
+        raise SpecError(f"{place}: makes {num} runs, expected at most {MAX_RUNS}")
+    return product(*axes)
+
+
+def _axes(
+    table: Any, path: tuple[str, ...], found: Places
+) -> Iterator[tuple[tuple[str, ...], list[Any], str]]:
+    place = _sweep_place(path, found)
+    if isinstance(table, dict) and table:
+        for key, inner in table.items():
+            yield from _axes(inner, (*path, key), found)
+    elif path and isinstance(table, list) and table:
+        yield tuple(".".join(path).split(".")), table, place
+    else:
+        raise SpecError(f"{place}: expected an array of values, got {shown(table)}")
+
+
+def _sweep_place(path: tuple[str, ...], found: Places) -> str:
+    whole = ("sweep", *path)
+    known = (whole[:size] for size in range(len(whole), 0, -1) if whole[:size] in found)
+    return f"{found.get(next(known, ()), '')}: {dotted(whole)}"

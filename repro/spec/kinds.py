@@ -1,0 +1,78 @@
+"""Which classes may fill a slot of a spec: ours, and those of installed packages.
+
+A package adds a kind by an entry point in the group `repro.spec.<slot>`; the entry point's name is
+the kind. It is imported only when a spec names it, so a broken package breaks only those specs. A
+kind of ours cannot be replaced.
+"""
+
+from functools import cache
+from types import MappingProxyType
+from typing import Any, get_args
+
+from attrs import has
+
+from repro.spec.data import Dataset
+from repro.spec.evaluate import Extractor, Metric, Reference
+from repro.spec.network import Encoder, Network
+from repro.spec.objective import Alpha, NoiseSchedule, Objective
+from repro.spec.problems import Mistake, choice
+from repro.spec.sample import Sampler, SampleSet
+from repro.spec.train import EmaLaw, LrSchedule
+
+SLOTS = MappingProxyType(
+    {
+        "dataset": Dataset,
+        "network": Network,
+        "encoder": Encoder,
+        "objective": Objective,
+        "alpha": Alpha,
+        "noise-schedule": NoiseSchedule,
+        "lr-schedule": LrSchedule,
+        "ema": EmaLaw,
+        "sample-set": SampleSet,
+        "sampler": Sampler,
+        "reference": Reference,
+        "extractor": Extractor,
+        "metric": Metric,
+    }
+)
+
+
+def names(slot: str) -> list[str]:
+    """Every kind that may fill the slot."""
+    from importlib.metadata import entry_points
+
+    return sorted({*built_in(slot), *entry_points(group=f"repro.spec.{slot}").names})
+
+
+def find(slot: str, kind: str) -> type:
+    """The class of this kind.
+
+    Raises:
+        Mistake: when nobody offers the kind, or the package that does is broken.
+    """
+    return built_in(slot).get(kind) or _installed(slot, kind)
+
+
+@cache
+def built_in(slot: str) -> dict[str, type]:
+    """The classes of this package that may fill the slot, by kind."""
+    members: tuple[Any, ...] = get_args(SLOTS[slot]) or (SLOTS[slot],)
+    return {member.kind: member for member in members}
+
+
+def _installed(slot: str, kind: str) -> type:
+    from importlib.metadata import entry_points
+
+    for plugin in entry_points(group=f"repro.spec.{slot}", name=kind):
+        try:
+            type_: type = plugin.load()
+        except (ImportError, AttributeError) as error:
+            msg = f"kind {kind!r} comes from {plugin.value!r}, which cannot be imported: {error}"
+            raise Mistake(msg) from error
+        if not has(type_) or getattr(type_, "kind", None) != kind:
+            msg = f"kind {kind!r}: {plugin.value!r} is not an attrs class with kind = {kind!r}"
+            raise Mistake(msg)
+        return type_
+    msg = f"unknown kind {kind!r}, {choice(kind, names(slot))}"
+    raise Mistake(msg)

@@ -1,0 +1,61 @@
+"""The shape of what a data set holds, as far as a spec tells without opening it."""
+
+from attrs import frozen
+
+from repro.spec.data import (
+    Checkerboard,
+    Cifar10,
+    Dataset,
+    Digits,
+    FashionMnist,
+    StandIn,
+    SwissRoll,
+)
+
+SIZES = {
+    (Cifar10, "train"): 50_000,
+    (Cifar10, "test"): 10_000,
+    (FashionMnist, "train"): 60_000,
+    (FashionMnist, "test"): 10_000,
+}
+
+
+@frozen(kw_only=True)
+class Layout:
+    """Images: how large, how many kinds, how many."""
+
+    height: int
+    width: int
+    channels: int
+    num_classes: int
+    num_images: int
+
+
+def layout(data: Dataset) -> Layout | None:
+    """The layout of a data set; None for points, and for files that must be opened first."""
+    match data:
+        case Cifar10():
+            return _layout(32, 3, SIZES[Cifar10, data.split])
+        case FashionMnist():
+            return _layout(28, 1, SIZES[FashionMnist, data.split])
+        case Digits():
+            return _layout(8, 1, 1_797)
+        case StandIn():
+            return Layout(
+                height=data.height,
+                width=data.width,
+                channels=data.channels,
+                num_classes=data.num_classes,
+                num_images=data.num_images,
+            )
+        case _:
+            return None
+
+
+def holds_points(data: Dataset | None) -> bool:
+    """Whether a data set holds 2-D points, not images."""
+    return isinstance(data, Checkerboard | SwissRoll)
+
+
+def _layout(side: int, channels: int, num_images: int) -> Layout:
+    return Layout(height=side, width=side, channels=channels, num_classes=10, num_images=num_images)

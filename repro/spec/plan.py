@@ -1,0 +1,224 @@
+"""What a spec resolves to: its stages, in an order in which they can run.
+
+A stage's id is the digest of its part of the spec and of the ids it builds on, so equal work has
+an equal id in every run. A name is for people and never in an id. Two evaluations of a spec that
+ask for the same work are two stages with one id.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from repro import digest
+from repro.spec.data import Dataset
+from repro.spec.document import SCHEMA, Spec
+from repro.spec.evaluate import (
+    Checkpoints,
+    DatasetReference,
+    Evaluate,
+    Extractor,
+    InceptionV3Compat,
+    Metric,
+    Reference,
+    Select,
+)
+from repro.spec.identity import identity_data
+from repro.spec.network import Network
+from repro.spec.objective import Denoise, NoiseSchedule, Objective
+from repro.spec.sample import FromCheckpoint, FromDataset, OneStep, Sampler, SampleSet
+from repro.spec.train import Train, checkpoint_steps
+
+StageKind = Literal[
+    "reference", "prepare", "encoder", "train", "calibrate", "sample", "evaluate", "select"
+]
+
+
+@frozen(kw_only=True)
+class Training:
+    """The part of a spec that decides the weights."""
+
+    network: Network
+    objective: Objective
+    train: Train
+
+
+@frozen(kw_only=True)
+class Instrument:
+    """A sampler on the noise schedule that it was trained for."""
+
+    sampler: Sampler
+    schedule: NoiseSchedule
+
+
+@frozen(kw_only=True)
+class Sampling:
+    """A set of images; of a trained network, after `checkpoint` updates."""
+
+    sample: SampleSet
+    checkpoint: int | None = None
+
+
+@frozen(kw_only=True)
+class Statistics:
+    """A reference; `extractor` makes it, unless it comes ready-made."""
+
+    reference: Reference
+    extractor: Extractor | None = None
+
+
+@frozen(kw_only=True)
+class Evaluation:
+    """What is measured on one set of images, and by what."""
+
+    extractor: Extractor
+    metrics: tuple[Metric, ...]
+
+
+@frozen(kw_only=True)
+class Selection:
+    """The rule of a choice among evaluations."""
+
+    primary: str
+
+
+Part = (
+    Dataset
+    | Reference
+    | Training
+    | Instrument
+    | Sampling
+    | Statistics
+    | Evaluation
+    | Selection
+    | Any  # an installed package may bring a data set or an encoder
+)
+
+
+@frozen(kw_only=True)
+class Stage:
+    """A node of the plan. `inputs` are the ids it builds on, `payload` the data of its id."""
+
+    kind: StageKind
+    name: str
+    stage_id: str
+    inputs: tuple[str, ...]
+    payload: Mapping[str, Any] = field(repr=False)
+    spec: Part
+
+
+def stages(spec: Spec) -> tuple[Stage, ...]:
+    """The stages of a spec, each after those it builds on."""
+    return tuple(_distinct(_stages(spec)))
+
+
+def evaluated_steps(evaluate: Evaluate, train: Train | None) -> tuple[int | None, ...]:
+    """The checkpoints that an evaluation reads: by default the final one."""
+    if train is None or not isinstance(evaluate.sample, FromCheckpoint):
+        return (None,)
+    wanted = evaluate.checkpoints or Checkpoints()
+    return wanted.steps or checkpoint_steps(train)[-(wanted.last or 1) :]
+
+
+def _distinct(all_stages: Iterable[Stage]) -> Iterator[Stage]:
+    seen = set()
+    for stage in all_stages:
+        key = (stage.stage_id, stage.name if stage.kind == "evaluate" else None)
+        if key not in seen:
+            seen.add(key)
+            yield stage
+
+
+def _stages(spec: Spec) -> Iterator[Stage]:
+    training = tuple(_training(spec))
+    yield from training
+    extractor = spec.protocol.extractor if spec.protocol else InceptionV3Compat()
+    if spec.reference:
+        yield from _reference(spec.reference, extractor)
+    evaluations: dict[str, list[Stage]] = {}
+    for evaluate in spec.evaluate:
+        branch = tuple(_evaluation(spec, evaluate, training))
+        yield from branch
+        evaluations[evaluate.name] = [stage for stage in branch if stage.kind == "evaluate"]
+    if spec.select:
+        yield _selection(spec.select, evaluations)
+
+
+def _training(spec: Spec) -> Iterator[Stage]:
+    if not (spec.data and spec.network and spec.objective and spec.train):
+        return
+    inputs = [prepared := _prepare(spec.data)]
+    yield prepared
+    if spec.encoder:
+        inputs.append(_stage("encoder", spec.encoder, [prepared], name=spec.encoder.kind))
+        yield inputs[-1]
+    part = Training(network=spec.network, objective=spec.objective, train=spec.train)
+    yield _stage("train", part, inputs, name=spec.objective.kind)
+
+
+def _evaluation(spec: Spec, evaluate: Evaluate, training: tuple[Stage, ...]) -> Iterator[Stage]:
+    if spec.protocol is None:
+        return
+    extractor = evaluate.extractor or spec.protocol.extractor
+    *before, reference = _reference(evaluate.reference or spec.protocol.reference, extractor)
+    yield from (*before, reference)
+    part = Evaluation(extractor=extractor, metrics=spec.protocol.metrics)
+    steps = evaluated_steps(evaluate, spec.train)
+    for step in steps:
+        name = evaluate.name if len(steps) == 1 else f"{evaluate.name}@{step}"
+        *before, sample = _sample(spec, evaluate.sample, step, training=training, name=name)
+        yield from (*before, sample)
+        yield _stage("evaluate", part, [sample, reference], name=name)
+
+
+def _reference(reference: Reference, extractor: Extractor) -> Iterator[Stage]:
+    if isinstance(reference, DatasetReference):
+        prepared = _prepare(reference.data)
+        yield prepared
+        part = Statistics(reference=reference, extractor=extractor)
+        yield _stage("reference", part, [prepared], name=prepared.name)
+    else:
+        yield _stage("reference", Statistics(reference=reference), [], name=reference.kind)
+
+
+def _sample(
+    spec: Spec, sample: SampleSet, step: int | None, *, training: tuple[Stage, ...], name: str
+) -> Iterator[Stage]:
+    inputs: list[Stage] = []
+    match sample:
+        case FromCheckpoint(sampler=sampler):
+            inputs.append(training[-1])
+            if isinstance(spec.objective, Denoise) and not isinstance(sampler, OneStep):
+                part = Instrument(sampler=sampler, schedule=spec.objective.schedule)
+                inputs.append(_stage("calibrate", part, [], name=sampler.kind))
+                yield inputs[-1]
+        case FromDataset(data=data):
+            inputs.append(_prepare(data))
+            yield inputs[-1]
+        case _:
+            pass
+    yield _stage("sample", Sampling(sample=sample, checkpoint=step), inputs, name=name)
+
+
+def _prepare(data: Dataset) -> Stage:
+    split = getattr(data, "split", None)
+    return _stage("prepare", data, [], name=f"{data.kind}-{split}" if split else data.kind)
+
+
+def _selection(select: Select, evaluations: Mapping[str, list[Stage]]) -> Stage:
+    candidates = [stage for name in select.among for stage in evaluations[name]]
+    return _stage("select", Selection(primary=select.primary), candidates, name=select.primary)
+
+
+def _stage(kind: StageKind, part: Any, inputs: Iterable[Stage], *, name: str) -> Stage:
+    payload = identity_data(part)
+    ids = tuple(stage.stage_id for stage in inputs)
+    named = {"schema": SCHEMA, "stage": kind, "spec": payload, "inputs": ids}
+    return Stage(
+        kind=kind,
+        name=name,
+        stage_id=digest.xxh3_128(digest.canonical(named)),
+        inputs=ids,
+        payload=payload,
+        spec=part,
+    )

@@ -1,0 +1,132 @@
+"""A spec made small: the same stages and kinds, in minutes on a CPU.
+
+Sizes are capped where a field says so (`rehearsal=`). Data become a stand-in of the same layout,
+ready-made references become statistics of one, and the extractor needs no weights. Two steps of a
+sampler cannot pass calibration, so they may be biased here; nothing measured is evidence.
+"""
+
+import math
+from typing import Any
+
+from attrs import evolve, fields, has
+
+from repro.spec.checks import BASE_SIDE
+from repro.spec.data import (
+    Cifar10,
+    Dataset,
+    Digits,
+    FashionMnist,
+    ImageFolder,
+    StandIn,
+    TensorFile,
+)
+from repro.spec.document import Spec
+from repro.spec.evaluate import (
+    Checkpoints,
+    DatasetReference,
+    Evaluate,
+    FileReference,
+    InceptionV3Compat,
+    ShippedReference,
+)
+from repro.spec.fields import REHEARSAL
+from repro.spec.layout import layout
+from repro.spec.network import ConvGenerator, UNet2D
+from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
+from repro.spec.train import Train, checkpoint_steps
+
+NUM_IMAGES = 64
+NUM_TEST_IMAGES = 32
+NUM_FEATURES = 8
+
+
+def rehearsal(spec: Spec) -> Spec:
+    """The same plan, small."""
+    files = _assumed_layout(spec)
+    small: Spec = _small(spec, files)
+    if spec.train and small.train:
+        kept = tuple(_fewer_checkpoints(each, spec.train, small.train) for each in small.evaluate)
+        small = evolve(small, evaluate=kept)
+    return small
+
+
+def _small(value: Any, files: StandIn) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_small(item, files) for item in value)
+    if not has(type(value)):
+        return value
+    changes = {}
+    for each in fields(type(value)):
+        inner = _small(getattr(value, each.name), files)
+        cap = each.metadata.get(REHEARSAL)
+        changes[each.name] = inner if cap is None else _capped(inner, cap)
+    return _replaced(evolve(value, **changes), files)
+
+
+def _capped(value: Any, cap: int) -> Any:
+    match value:
+        case tuple():
+            return tuple(_capped(item, cap) for item in value)
+        case int():
+            return min(value, cap)
+        case _:
+            return value
+
+
+def _replaced(value: Any, files: StandIn) -> Any:
+    match value:
+        case Cifar10() | FashionMnist() | Digits() | StandIn() | ImageFolder() | TensorFile():
+            return _stand_in(value, files)
+        case ShippedReference() | FileReference():
+            return DatasetReference(data=files, num_features=NUM_FEATURES)
+        case InceptionV3Compat():
+            return InceptionV3Compat(inception_weights="none")
+        case Ddpm() | Ddim() | AdjacentStrided() | MeanScaled():
+            return evolve(value, allow_biased=True)
+        case UNet2D(norm_groups=groups, channels=channels):
+            return evolve(value, norm_groups=math.gcd(groups, *channels))
+        case _:
+            return value
+
+
+def _stand_in(data: Dataset, files: StandIn) -> StandIn:
+    shape = layout(data)
+    if shape is None:
+        return files
+    most = NUM_TEST_IMAGES if getattr(data, "split", "train") == "test" else NUM_IMAGES
+    return StandIn(
+        height=shape.height,
+        width=shape.width,
+        channels=shape.channels,
+        num_classes=shape.num_classes,
+        num_images=min(most, shape.num_images),
+    )
+
+
+def _assumed_layout(spec: Spec) -> StandIn:
+    """What stands in for files that must be opened to know their layout: what the network makes."""
+    match spec.network:
+        case ConvGenerator(channels=channels, num_classes=num_classes):
+            side = BASE_SIDE * 2 ** (len(channels) - 1)
+            return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
+        case _:
+            return StandIn(num_images=NUM_IMAGES)
+
+
+def _fewer_checkpoints(evaluate: Evaluate, train: Train, small: Train) -> Evaluate:
+    wanted = evaluate.checkpoints
+    if wanted is None:
+        return evaluate
+    before, after = checkpoint_steps(train), checkpoint_steps(small)
+    steps = (after[_nearest(before.index(step), len(before), len(after))] for step in wanted.steps)
+    return evolve(
+        evaluate,
+        checkpoints=Checkpoints(
+            last=min(wanted.last, len(after)), steps=tuple(dict.fromkeys(steps))
+        ),
+    )
+
+
+def _nearest(index: int, before: int, after: int) -> int:
+    """The place of entry *index* of *before* among *after*: first stays first, last stays last."""
+    return round(index * (after - 1) / (before - 1)) if before > 1 else after - 1
