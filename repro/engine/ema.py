@@ -1,7 +1,9 @@
 """A shadow of the weights that follows them slowly; samples are made from it."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from repro.spec.train import ConstantEma, EmaLaw, WarmupEma
 
@@ -15,15 +17,15 @@ def decay_at(law: EmaLaw, *, step: int) -> float:
             return min(decay, (1 + step) / (10 + step))
 
 
-def shadow_of(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of the network's weights, to be followed by `follow`."""
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+def shadow_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy of a network's weights, to be moved by `follow`."""
+    return {name: value.clone() for name, value in weights.items()}
 
 
 @torch.no_grad()
-def follow(shadow: dict[str, Tensor], network: nn.Module, *, decay: float) -> None:
+def follow(shadow: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, decay: float) -> None:
     """Move *shadow* to decay shadow + (1 - decay) weights, in place; counters are copied."""
-    for name, value in network.state_dict().items():
+    for name, value in weights.items():
         if value.is_floating_point():
             shadow[name].lerp_(value, 1 - decay)
         else:

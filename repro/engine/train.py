@@ -22,9 +22,10 @@ OnProgress = Callable[[int, Mapping[str, float]], None]
 
 @frozen(kw_only=True)
 class _Training:
-    """The parts that change from update to update."""
+    """The parts that change from update to update; `weights` are the network's own, by name."""
 
     network: nn.Module
+    weights: Mapping[str, Tensor]
     shadow: dict[str, Tensor]
     optimizer: AdamW
 
@@ -50,9 +51,7 @@ def train(
         RunError: when a loss or a gradient is not finite (the weights are then those of the update
             before), or when *resume* does not fit the network.
     """
-    training = _Training(
-        network=network.train(), shadow=ema.shadow_of(network), optimizer=_optimizer(spec, network)
-    )
+    training = _started(spec, network)
     if resume is not None:
         checkpoint.restore(
             resume, network=network, shadow=training.shadow, optimizer=training.optimizer
@@ -69,6 +68,16 @@ def train(
                 on_checkpoint(_packed(done, training))
 
 
+def _started(spec: Train, network: nn.Module) -> _Training:
+    weights = network.train().state_dict()
+    return _Training(
+        network=network,
+        weights=weights,
+        shadow=ema.shadow_of(weights),
+        optimizer=_optimizer(spec, network),
+    )
+
+
 def _update(
     spec: Train, training: _Training, objective: Objective, *, step: int
 ) -> dict[str, float]:
@@ -81,7 +90,7 @@ def _update(
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.optimizer.step()
-    ema.follow(training.shadow, training.network, decay=ema.decay_at(spec.ema, step=step))
+    ema.follow(training.shadow, training.weights, decay=ema.decay_at(spec.ema, step=step))
     return values
 
 
@@ -122,6 +131,7 @@ def _optimizer(spec: Train, network: nn.Module) -> AdamW:
         betas=spec.betas,
         eps=spec.eps,
         weight_decay=spec.weight_decay,
+        fused=True,  # one kernel in place of ten a parameter: a tenth of a small network's update
     )
 
 
