@@ -219,10 +219,10 @@ def _done_in(path: Path, stage_ids: Collection[str]) -> Iterator[DoneStage]:
     said = _records_naming(path, stage_ids)
     for event in said:
         if isinstance(event, StageEvent) and event.event == "done" and event.stage_id in stage_ids:
-            yield _gathered(path.stem, event, said)
+            yield gathered(path.stem, event, said)
 
 
-def _gathered(execution_id: str, event: StageEvent, said: list[Record]) -> DoneStage:
+def gathered(execution_id: str, event: StageEvent, said: list[Record]) -> DoneStage:
     mine = [each for each in said if getattr(each, "stage_id", None) == event.stage_id]
     measurements = tuple(each for each in mine if isinstance(each, Measurement))
     protocol_ids = {each.protocol_id for each in measurements}
