@@ -3,16 +3,5 @@
 from repro.engine.resources.cache import fetch, how_to_get, present, read
 from repro.engine.resources.resource import Resource, Source
 from repro.engine.resources.table import TABLE
-from repro.engine.resources.tensors import Tensors, tensors_digest
 
-__all__ = [
-    "TABLE",
-    "Resource",
-    "Source",
-    "Tensors",
-    "fetch",
-    "how_to_get",
-    "present",
-    "read",
-    "tensors_digest",
-]
+__all__ = ["TABLE", "Resource", "Source", "fetch", "how_to_get", "present", "read"]

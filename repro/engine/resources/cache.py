@@ -1,8 +1,9 @@
-"""Bring a resource into the cache and read it back, held to its pinned digest both times.
+"""Bring a resource into the cache and read it back, held to its pinned digests both times.
 
-The cache keeps one safetensors file a resource. Its content is digested whenever `fetch` finds it
-(once a process while the file stays the same) and whenever `read` takes a part out of it: a damaged
-file is found before it is used, fetched again where that is possible, and named where it is not.
+The cache keeps one safetensors file a resource. Its content is digested when it is written, when
+`fetch` finds it (once a process while the file stays the same) and when `read` takes a part out of
+it: damage is found before it is used, repaired by fetching again where that is possible, and named
+where it is not. Modules that load numpy are imported late: a plan asks only what is `present`.
 """
 
 import fcntl
@@ -14,18 +15,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from repro.engine.resources.resource import Notify, Resource, Source
+from repro.engine.progress import Silent
+from repro.engine.resources.header import read_metadata
+from repro.engine.resources.resource import Notify, Resource, Source, Track
 from repro.engine.resources.table import TABLE
-from repro.engine.resources.tensors import (
-    Arrays,
-    Tensors,
-    read_metadata,
-    read_tensors,
-    tensors_digest,
-    write_tensors,
-)
 from repro.errors import ResourceError
+
+if TYPE_CHECKING:
+    from repro.engine.resources.tensors import Arrays
 
 
 def present(name: str, cache: Path, *, table: Mapping[str, Resource] = TABLE) -> bool:
@@ -51,6 +50,7 @@ def fetch(
     given: Path | None = None,
     offline: bool = False,
     notify: Notify,
+    track: Track | None = None,
     table: Mapping[str, Resource] = TABLE,
 ) -> Path:
     """The cached file of a resource, verified; brought from the first source that can give it.
@@ -63,46 +63,47 @@ def fetch(
     """
     resource = _known(name, table)
     target = _cached(resource, cache)
+    if given is None and not _cache_failures(resource, target):
+        return target
     with _alone(resource, cache):
         if given is not None:
             return _take(resource, given, target, label=str(given), notify=notify)
-        failures = _cache_failure(resource, target, notify=notify)
+        failures = _cache_failures(resource, target)  # again: another process may have brought it
         if not failures:
             return target
         if offline:
             raise _not_had(resource, [*failures, "offline: no other source was asked"])
-        for source in resource.sources:
-            notify(f"{name}: trying {source.label}")
-            try:
-                return _from_source(resource, source, target, notify=notify)
-            except ResourceError as error:
-                failures.append(f"{source.label}: {error}")
-                notify(f"{name}: {error}")
-    raise _not_had(resource, failures)
+        if target.exists():
+            notify(f"{name}: the cached file is damaged and will be replaced")
+        return _from_sources(
+            resource, target, failures, notify=notify, track=track or Silent().track
+        )
 
 
-def read(name: str, part: str, *, cache: Path, table: Mapping[str, Resource] = TABLE) -> Arrays:
+def read(name: str, part: str, *, cache: Path, table: Mapping[str, Resource] = TABLE) -> "Arrays":
     """The tensors of one part, under their names within it, digested on the way.
 
     Raises:
-        ResourceError: when the resource is not in the cache or its content is damaged.
+        ResourceError: when the resource is not in the cache, has no such part, or is damaged.
     """
+    from repro.engine.resources.tensors import by_part, read_tensors, tensors_digest
+
     resource = _known(name, table)
     path = _cached(resource, cache)
     if not path.exists():
         raise _not_had(resource, [f"{path}: not there"])
     tensors = read_tensors(path, wanted=lambda each: resource.part_of(each)[0] == part)
-    parts = _by_part(tensors, resource.part_of)
-    recorded = read_metadata(path) or {}
+    found = by_part(tensors, resource.part_of)
+    if part not in found:
+        msg = f"{path}: this copy of {name} has no part {part!r}"
+        raise ResourceError(msg)
     try:
-        _hold_to_pins(resource, _digests(parts), recorded=recorded, where=path, parts=[part])
+        digests = {part: tensors_digest(found[part])}
+        _hold_to_pins(resource, digests, recorded=read_metadata(path), where=path, parts=[part])
     except ResourceError as error:
         again = f"the cached file is damaged; `python -m repro fetch {name}` replaces it"
         raise ResourceError(*error.problems, again) from error
-    if part not in parts:
-        msg = f"{path}: this copy of {name} has no part {part!r}"
-        raise ResourceError(msg)
-    return parts[part]
+    return found[part]
 
 
 def _known(name: str, table: Mapping[str, Resource]) -> Resource:
@@ -130,19 +131,18 @@ def _alone(resource: Resource, cache: Path) -> Iterator[None]:
         yield
 
 
-def _cache_failure(resource: Resource, target: Path, *, notify: Notify) -> list[str]:
+def _cache_failures(resource: Resource, target: Path) -> list[str]:
     """Why the cache cannot give the resource; nothing when it can."""
-    if not target.exists():
-        return [f"{target}: not there"]
     try:
         stat = target.stat()
-        digests = _file_digests(
-            target, (stat.st_ino, stat.st_size, stat.st_mtime_ns), resource.part_of
-        )
-        _hold_to_pins(resource, digests, recorded=read_metadata(target) or {}, where=target)
+    except OSError as error:
+        return [f"{target}: {error.strerror}"]
+    stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    try:
+        digests = _file_digests(target, stamp, resource.part_of)
+        _hold_to_pins(resource, digests, recorded=read_metadata(target), where=target)
     except ResourceError as error:
-        notify(f"{resource.name}: the cached file is damaged and will be replaced")
-        return [str(error)]
+        return list(error.problems)
     return []
 
 
@@ -151,74 +151,87 @@ def _file_digests(
     path: Path, stamp: tuple[int, ...], part_of: Callable[[str], tuple[str, str]]
 ) -> Mapping[str, str]:
     """The digest of every part of a file; *stamp* is what changes when the file does."""
+    from repro.engine.resources.tensors import part_digests, read_tensors
+
     del stamp
-    return _digests(_by_part(read_tensors(path), part_of))
+    return part_digests(read_tensors(path), part_of)
+
+
+def _from_sources(
+    resource: Resource, target: Path, failures: Sequence[str], *, notify: Notify, track: Track
+) -> Path:
+    failures = list(failures)
+    for source in resource.sources:
+        notify(f"{resource.name}: trying {source.label}")
+        try:
+            return _from_source(resource, source, target, notify=notify, track=track)
+        except ResourceError as error:
+            reason = "; ".join(error.problems)
+            failures.append(f"{source.label}: {reason}")
+            notify(f"{resource.name}: {reason}")
+    raise _not_had(resource, failures)
+
+
+def _from_source(
+    resource: Resource, source: Source, target: Path, *, notify: Notify, track: Track
+) -> Path:
+    folder = target.parent / "downloads" / resource.name / re.sub(r"\W+", "-", source.label)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        brought = source.obtain(folder, track=track)
+    except OSError as error:
+        msg = f"{folder}: cannot be used: {error}"
+        raise ResourceError(msg) from error
+    try:
+        return _take(resource, brought, target, label=source.label, notify=notify)
+    finally:
+        # Taken or refused, it is of no further use; only a transfer that broke off is kept.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _take(resource: Resource, source: Path, target: Path, *, label: str, notify: Notify) -> Path:
     """Decode what a source gave, hold it to the pins, and put it into the cache."""
+    from repro.engine.resources.tensors import part_digests
+
     started_s = time.monotonic()
     if not source.exists():
         msg = f"{source}: no such file or folder (expected {resource.accepted})"
         raise ResourceError(msg)
     tensors = resource.decode(source)
-    digests = _digests(_by_part(tensors, resource.part_of))
-    _hold_to_pins(resource, digests, recorded={}, where=source)
-    _write(tensors, target, metadata=digests)
+    digests = part_digests(tensors, resource.part_of)
+    _hold_to_pins(resource, digests, recorded=None, where=source)
+    _write(resource, tensors, target, metadata=digests)
     elapsed_s = time.monotonic() - started_s
     notify(f"{resource.name}: from {label}; verified and stored in {target} ({elapsed_s:.1f} s)")
     return target
 
 
-def _from_source(resource: Resource, source: Source, target: Path, *, notify: Notify) -> Path:
-    folder = target.parent / "downloads" / resource.name / re.sub(r"\W+", "-", source.label)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"{folder}: cannot be written: {error.strerror}"
-        raise ResourceError(msg) from error
-    brought = source.obtain(folder)
-    try:
-        return _take(resource, brought, target, label=source.label, notify=notify)
-    finally:
-        # Whether it was taken or refused, it is of no further use; only a broken-off one is kept.
-        shutil.rmtree(folder, ignore_errors=True)
+def _write(
+    resource: Resource, tensors: "Arrays", target: Path, *, metadata: Mapping[str, str]
+) -> None:
+    """Write aside, read back, rename."""
+    from repro.engine.resources.tensors import part_digests, read_tensors, write_tensors
 
-
-def _write(tensors: Arrays, target: Path, *, metadata: Mapping[str, str]) -> None:
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         write_tensors(tensors, aside, metadata=metadata)
+        digests = part_digests(read_tensors(aside), resource.part_of)
+        _hold_to_pins(resource, digests, recorded=metadata, where=aside)
         aside.replace(target)
-    except OSError as error:
-        msg = f"{target}: cannot be written: {error}"
-        raise ResourceError(msg) from error
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _by_part(tensors: Tensors, part_of: Callable[[str], tuple[str, str]]) -> dict[str, Arrays]:
-    parts: dict[str, Arrays] = {}
-    for name, value in tensors.items():
-        part, short = part_of(name)
-        parts.setdefault(part, {})[short] = value
-    return parts
-
-
-def _digests(parts: Mapping[str, Tensors]) -> dict[str, str]:
-    return {part: tensors_digest(tensors) for part, tensors in parts.items()}
 
 
 def _hold_to_pins(
     resource: Resource,
     digests: Mapping[str, str],
     *,
-    recorded: Mapping[str, str],
+    recorded: Mapping[str, str] | None,
     where: Path,
     parts: Collection[str] | None = None,
 ) -> None:
-    """Refuse parts that are not what is pinned, or for extras what was recorded when cached."""
-    expected = {**recorded, **resource.digests}
+    """Refuse parts that are not what is pinned, or for extras not what was recorded beside them."""
+    expected = {**(recorded or {}), **resource.digests}
     problems = [
         f"{where}: {part}: expected content {digest}, got {digests.get(part, 'nothing')}"
         for part, digest in expected.items()
@@ -230,7 +243,7 @@ def _hold_to_pins(
 
 def _not_had(resource: Resource, failures: Sequence[str]) -> ResourceError:
     return ResourceError(
-        f"{resource.name}: could not be had from any source",
+        f"{resource.name} ({resource.title}) could not be had:",
         *(f"  {failure}" for failure in failures),
-        f"  to get it: {how_to_get(resource.name, table={resource.name: resource})}",
+        f"  to get it, {how_to_get(resource.name, table={resource.name: resource})}",
     )

@@ -17,24 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.engine.resources.members import read_members
+from repro.engine.resources.table import FASHION_MNIST_FILES
 from repro.engine.resources.tensors import Arrays
 from repro.errors import ResourceError
 
 CIFAR10_BINARIES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 CIFAR10_SHEETS = (*(f"data_batch_{number}.png" for number in range(1, 6)), "test_batch.png")
 CIFAR10_LABELS = ("train_lables.json", "test_lables.json")
-FASHION_MNIST_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
-
-
-def split_and_name(name: str) -> tuple[str, str]:
-    """Part and name: "train.images" is the tensor "images" of the part "train"."""
-    split, _, short = name.partition(".")
-    return split, short
 
 
 def decode_cifar10(path: Path) -> Arrays:

@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 
 from repro.digest import sha256
 from repro.engine.resources.members import MEMBER_LIMIT_BYTES, read_members
+from repro.engine.resources.table import INCEPTION_FILE
 from repro.engine.resources.tensors import Arrays, read_tensors
 from repro.errors import ResourceError
 
-OFFICIAL_FILE = "weights-inception-2015-12-05-6726825d.pth"
 OFFICIAL_DIGEST = "sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WHEEL_MEMBER = "default_1.pt"
-
-POOL3, HEAD = "pool3", "fc"
 
 DAMAGED = (
     ArithmeticError,
@@ -116,11 +114,6 @@ BLOCKS = (
 )
 
 
-def pool3_or_head(name: str) -> tuple[str, str]:
-    """The part "pool3", or "fc" for the last layer, which only the Inception score needs."""
-    return (HEAD if name.startswith("fc.") else POOL3), name
-
-
 def decode_inception(path: Path) -> Arrays:
     """The tensors in torch-fidelity's names, without the counters that only training uses.
 
@@ -141,10 +134,10 @@ def decode_inception(path: Path) -> Arrays:
 
 
 def _in_folder(folder: Path) -> Path:
-    for name in (OFFICIAL_FILE, WHEEL_MEMBER):
+    for name in (INCEPTION_FILE, WHEEL_MEMBER):
         if (folder / name).is_file():
             return folder / name
-    msg = f"{folder}: holds neither {OFFICIAL_FILE} nor {WHEEL_MEMBER}"
+    msg = f"{folder}: holds neither {INCEPTION_FILE} nor {WHEEL_MEMBER}"
     raise ResourceError(msg)
 
 
@@ -166,7 +159,7 @@ def _wheel_member(path: Path) -> bytes | None:
 
 
 def _without_head(tensors: Arrays) -> Arrays:
-    return {name: value for name, value in tensors.items() if pool3_or_head(name)[0] == POOL3}
+    return {name: value for name, value in tensors.items() if not name.startswith("fc.")}
 
 
 def _from_state_dict(data: bytes, *, where: str) -> Arrays:

@@ -1,14 +1,19 @@
 """What a resource is: pinned content, and the sources that may hold it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from repro.engine.resources.tensors import Arrays
+from repro.engine.progress import Advance
+
+if TYPE_CHECKING:
+    from repro.engine.resources.tensors import Arrays
 
 Notify = Callable[[str], None]
+Track = Callable[[str, int], AbstractContextManager[Advance]]
 
 
 class Source(Protocol):
@@ -18,7 +23,7 @@ class Source(Protocol):
     def label(self) -> str:
         """What a person reads: a URL or a command."""
 
-    def obtain(self, folder: Path) -> Path:
+    def obtain(self, folder: Path, *, track: Track) -> Path:
         """Bring the resource into *folder*; the file or folder that `decode` reads.
 
         *folder* keeps what an interrupted attempt left, so that a download can continue.
@@ -42,5 +47,5 @@ class Resource:
     accepted: str
     digests: Mapping[str, str]
     part_of: Callable[[str], tuple[str, str]]
-    decode: Callable[[Path], Arrays]
+    decode: "Callable[[Path], Arrays]"
     sources: tuple[Source, ...]

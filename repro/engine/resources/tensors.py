@@ -1,7 +1,7 @@
 """Named arrays on disk (safetensors), and the digest that pins them in every container."""
 
 import hashlib
-import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,6 @@ from repro.errors import ResourceError
 
 Tensors = Mapping[str, NDArray[Any]]
 Arrays = dict[str, NDArray[Any]]
-
-HEADER_LIMIT_BYTES = 100_000_000
-"""What the safetensors format allows; a longer header is not one."""
 
 
 def tensors_digest(tensors: Tensors) -> str:
@@ -34,8 +31,8 @@ def tensors_digest(tensors: Tensors) -> str:
     return f"sha256:{proof.hexdigest()}"
 
 
-def read_tensors(path: Path, *, wanted: Callable[[str], bool] = bool) -> Arrays:
-    """The tensors of a safetensors file whose names are *wanted*.
+def read_tensors(path: Path, *, wanted: Callable[[str], bool] | None = None) -> Arrays:
+    """The tensors of a safetensors file, all or those whose names are *wanted*.
 
     Raises:
         ResourceError: when the file is not a complete safetensors file.
@@ -44,38 +41,42 @@ def read_tensors(path: Path, *, wanted: Callable[[str], bool] = bool) -> Arrays:
 
     try:
         with safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys() if wanted(name)}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        msg = f"{path}: not a complete safetensors file of arrays: {error}"
+            names = [name for name in file.keys() if wanted is None or wanted(name)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        msg = f"{path}: not a complete safetensors file: {error}"
         raise ResourceError(msg) from error
 
 
 def write_tensors(tensors: Tensors, path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file and wait until the disk has it."""
-    import os
+    """Write a safetensors file that everyone may read, and wait until the disk has it.
 
+    Raises:
+        ResourceError: when the disk refuses.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     whole = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-    save_file(whole, path, metadata=dict(metadata))
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def read_metadata(path: Path) -> dict[str, str] | None:
-    """The free text of a safetensors header; None when the file is not there or not complete.
-
-    Only the header is read, so this costs the same for every size of file.
-    """
     try:
-        size_bytes = path.stat().st_size
+        save_file(whole, path, metadata=dict(metadata))
+        path.chmod(0o644)
         with path.open("rb") as file:
-            header_bytes = int.from_bytes(file.read(8), "little")
-            if header_bytes > min(size_bytes, HEADER_LIMIT_BYTES):
-                return None
-            header = json.loads(file.read(header_bytes))
-        metadata = header.pop("__metadata__", {})
-        body_bytes = max((each["data_offsets"][1] for each in header.values()), default=0)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
-        return None
-    return metadata if size_bytes == 8 + header_bytes + body_bytes else None
+            os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:
+        msg = f"{path}: cannot be written: {error}"
+        raise ResourceError(msg) from error
+
+
+def by_part(tensors: Tensors, part_of: Callable[[str], tuple[str, str]]) -> dict[str, Arrays]:
+    """The tensors of each part under their names within it."""
+    parts: dict[str, Arrays] = {}
+    for name, value in tensors.items():
+        part, short = part_of(name)
+        parts.setdefault(part, {})[short] = value
+    return parts
+
+
+def part_digests(tensors: Tensors, part_of: Callable[[str], tuple[str, str]]) -> dict[str, str]:
+    """The digest of each part."""
+    return {part: tensors_digest(inner) for part, inner in by_part(tensors, part_of).items()}

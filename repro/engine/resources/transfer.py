@@ -1,19 +1,16 @@
 """Files from a URL: written aside, continued where the server allows it, renamed when complete."""
 
 import queue
-import shutil
 import threading
-from collections.abc import Sequence
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from attrs import frozen
-
 from repro import __version__
 from repro.digest import CHUNK_BYTES
+from repro.engine.resources.resource import Track
 from repro.errors import ResourceError
 
 OPEN_TIMEOUT_S = 5.0
@@ -25,27 +22,7 @@ READ_TIMEOUT_S = 30.0
 HEADERS = {"User-Agent": f"repro/{__version__}"}
 
 
-@frozen
-class Download:
-    """One or more files under a URL that ends in a slash."""
-
-    url: str
-    names: Sequence[str]
-
-    @property
-    def label(self) -> str:
-        """The URL, with the file's name when there is one only."""
-        return self.url + (self.names[0] if len(self.names) == 1 else "")
-
-    def obtain(self, folder: Path) -> Path:
-        """Bring every file into *folder*; the file, or the folder when there are several."""
-        for name in self.names:
-            if not (folder / name).exists():
-                download(self.url + name, folder / name)
-        return folder / self.names[0] if len(self.names) == 1 else folder
-
-
-def download(url: str, target: Path) -> None:
+def download(url: str, target: Path, *, track: Track) -> None:
     """Bring one file; what a broken transfer left in `<name>.part` is continued.
 
     Pieces of two versions of a file are not told apart here: the pinned digest of the content does.
@@ -55,7 +32,7 @@ def download(url: str, target: Path) -> None:
     """
     part = target.with_name(f"{target.name}.part")
     try:
-        total_bytes = _transfer(url, part)
+        total_bytes = _transfer(url, part, track=track)
     except HTTPError as error:
         error.close()
         msg = f"the server answered {error.code} {error.reason}"
@@ -69,15 +46,24 @@ def download(url: str, target: Path) -> None:
     part.rename(target)
 
 
-def _transfer(url: str, part: Path) -> int | None:
+def _transfer(url: str, part: Path, *, track: Track) -> int | None:
     """Append what is missing to *part*; the size that the server says the whole file has."""
     response = _open(url, start=part.stat().st_size if part.exists() else 0)
     continued = response.status == HTTPStatus.PARTIAL_CONTENT
     with response, part.open("ab" if continued else "wb") as file:
-        start = file.tell()
-        shutil.copyfileobj(response, file, CHUNK_BYTES)
-    length = response.headers.get("Content-Length")
-    return None if length is None else start + int(length)
+        length = response.headers.get("Content-Length")
+        total_bytes = None if length is None else file.tell() + int(length)
+        label = f"{part.stem} (MiB)"
+        with track(label, _mebibytes(total_bytes or 0)) as advance:
+            advance(_mebibytes(file.tell()))
+            while chunk := response.read(CHUNK_BYTES):
+                file.write(chunk)
+                advance(_mebibytes(len(chunk)))
+    return total_bytes
+
+
+def _mebibytes(size_bytes: int) -> int:
+    return round(size_bytes / (1 << 20))
 
 
 def _open(url: str, *, start: int) -> HTTPResponse:
@@ -96,17 +82,22 @@ def _open(url: str, *, start: int) -> HTTPResponse:
 def _answer(request: Request) -> HTTPResponse:
     """Ask in a thread, because a name look-up knows no time limit."""
     answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
+    given_up = threading.Event()
 
     def ask() -> None:
         try:
-            answers.put(urlopen(request, timeout=READ_TIMEOUT_S))
+            answer = urlopen(request, timeout=READ_TIMEOUT_S)
         except (OSError, HTTPException) as error:
-            answers.put(error)
+            answer = error
+        answers.put(answer)
+        if given_up.is_set():
+            answer.close()
 
     threading.Thread(target=ask, daemon=True).start()
     try:
         answer = answers.get(timeout=OPEN_TIMEOUT_S)
     except queue.Empty:
+        given_up.set()
         msg = f"no answer within {OPEN_TIMEOUT_S:g} s"
         raise TimeoutError(msg) from None
     if isinstance(answer, Exception):

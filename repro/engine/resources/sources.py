@@ -1,4 +1,7 @@
-"""Packages through the user's own package client, which knows the user's registry and its rules."""
+"""Where resources come from: official URLs, and packages through the user's own package client.
+
+The client knows the user's registry, its address and its rules; nothing here does.
+"""
 
 import importlib.util
 import re
@@ -10,10 +13,33 @@ from pathlib import Path
 
 from attrs import frozen
 
+from repro.engine.resources.resource import Track
 from repro.errors import ResourceError
 
 TIME_LIMIT_S = 1800.0
 """A client that says nothing for half an hour is stopped."""
+
+
+@frozen
+class Download:
+    """One or more files under a URL that ends in a slash."""
+
+    url: str
+    names: Sequence[str]
+
+    @property
+    def label(self) -> str:
+        """The URL, with the file's name when there is one only."""
+        return self.url + (self.names[0] if len(self.names) == 1 else "")
+
+    def obtain(self, folder: Path, *, track: Track) -> Path:
+        """Bring every file into *folder*; the file, or the folder when there are several."""
+        from repro.engine.resources.transfer import download
+
+        for name in self.names:
+            if not (folder / name).exists():
+                download(self.url + name, folder / name, track=track)
+        return folder / self.names[0] if len(self.names) == 1 else folder
 
 
 @frozen
@@ -27,8 +53,9 @@ class NpmPackage:
         """The command that brings it."""
         return f"npm pack {self.package}"
 
-    def obtain(self, folder: Path) -> Path:
+    def obtain(self, folder: Path, *, track: Track) -> Path:
         """Pack it into *folder*."""
+        del track
         command = (*_client("npm"), "pack", "--ignore-scripts", self.package)
         return _brought(command, folder, suffix=".tgz")
 
@@ -44,8 +71,9 @@ class DebianPackage:
         """The command that brings it."""
         return f"apt-get download {self.package}"
 
-    def obtain(self, folder: Path) -> Path:
+    def obtain(self, folder: Path, *, track: Track) -> Path:
         """Download it into *folder*."""
+        del track
         command = (*_client("apt-get"), "download", self.package)
         return _brought(command, folder, suffix=".deb")
 
@@ -61,8 +89,9 @@ class PythonWheel:
         """The command that brings it."""
         return f"pip download --no-deps {self.requirement}"
 
-    def obtain(self, folder: Path) -> Path:
+    def obtain(self, folder: Path, *, track: Track) -> Path:
         """Download it into *folder*."""
+        del track
         options = ("--no-deps", "--only-binary", ":all:", "--disable-pip-version-check")
         command = (*_pip(), "download", *options, "--dest", str(folder), self.requirement)
         return _brought(command, folder, suffix=".whl")
