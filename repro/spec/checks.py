@@ -46,8 +46,6 @@ VALUES: dict[type, tuple[str, ...]] = {
 """The values that a metric measures: what a selection may go by."""
 
 MAX_CHECKPOINTS = 10_000
-BASE_SIDE = 4
-"""Height and width at which `ConvGenerator` starts."""
 
 
 def check(spec: Spec, *, broken: Collection[str] = ()) -> list[Problem]:
@@ -84,9 +82,8 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
     size = f"{data.kind} is {shape.height} x {shape.width}"
     match network:
         case ConvGenerator(channels=channels):
-            side = BASE_SIDE * 2 ** (len(channels) - 1)
-            if (shape.height, shape.width) != (side, side):
-                msg = f"{len(channels)} entries make {side} x {side} images, but {size}"
+            if 2 ** (len(channels) - 1) > min(shape.height, shape.width):
+                msg = f"{len(channels)} entries double the sides too often: {size}"
                 yield Problem(("network", "channels"), msg)
             if network.num_classes != shape.num_classes:
                 msg = f"expected {shape.num_classes}, the classes of {data.kind}"

@@ -44,9 +44,9 @@ def several(
     return field(default=default, validator=[not_empty, each(member)], metadata=metadata)
 
 
-def number(*, default: Any = NOTHING, least: float = -math.inf) -> Any:
-    """A finite number of at least *least*."""
-    return field(default=default, validator=[finite, at_least(least)])
+def number(*, default: Any = NOTHING, least: float = -math.inf, most: float = math.inf) -> Any:
+    """A finite number from *least* to *most*."""
+    return field(default=default, validator=[finite, at_least(least), at_most(most)])
 
 
 def positive(*, default: Any = NOTHING) -> Any:
@@ -78,6 +78,15 @@ def at_least(bound: float) -> Validator:
     def check(_: Any, __: "Attribute[Any]", value: Any) -> None:
         if value is not None and value < bound:
             msg = f"expected at least {bound}, got {value!r}"
+            raise ValueError(msg)
+
+    return check
+
+
+def at_most(bound: float) -> Validator:
+    def check(_: Any, __: "Attribute[Any]", value: Any) -> None:
+        if value > bound:
+            msg = f"expected at most {bound}, got {value!r}"
             raise ValueError(msg)
 
     return check

@@ -12,7 +12,7 @@ class ConvGenerator:
     """One call from Gaussian noise to an image: dense layer, then upsampling residual blocks.
 
     Class and guidance scale alpha enter every block as scale and shift. `channels` are the widths
-    from 4 x 4 upward; each further entry doubles height and width.
+    from the coarsest map upward; each further entry doubles height and width.
     """
 
     kind: ClassVar = "conv-generator"

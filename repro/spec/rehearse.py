@@ -10,7 +10,6 @@ from typing import Any
 
 from attrs import evolve, fields, has
 
-from repro.spec.checks import BASE_SIDE
 from repro.spec.data import (
     Cifar10,
     Dataset,
@@ -35,6 +34,7 @@ from repro.spec.network import ConvGenerator, UNet2D
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
 
+COARSEST_SIDE = 4
 NUM_IMAGES = 64
 NUM_TEST_IMAGES = 32
 NUM_FEATURES = 8
@@ -107,7 +107,7 @@ def _assumed_layout(spec: Spec) -> StandIn:
     """What stands in for files that must be opened to know their layout: what the network makes."""
     match spec.network:
         case ConvGenerator(channels=channels, num_classes=num_classes):
-            side = BASE_SIDE * 2 ** (len(channels) - 1)
+            side = COARSEST_SIDE * 2 ** (len(channels) - 1)
             return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
         case _:
             return StandIn(num_images=NUM_IMAGES)

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from attrs import frozen
 
 from repro.spec.data import Dataset
-from repro.spec.fields import count, non_negative, number
+from repro.spec.fields import count, non_negative, number, positive
 
 
 @frozen(kw_only=True)
@@ -14,7 +14,7 @@ class OneStep:
 
     kind: ClassVar = "one-step"
 
-    alpha: float = number(default=1.0, least=0)
+    alpha: float = positive(default=1.0)
 
 
 @frozen(kw_only=True)
@@ -35,7 +35,7 @@ class Ddim:
     kind: ClassVar = "ddim"
 
     steps: int = count(default=50, rehearsal=2)
-    eta: float = non_negative(default=0.0)
+    eta: float = number(default=0.0, least=0, most=1)
     clip: bool = True
     allow_biased: bool = False
 

@@ -19,7 +19,7 @@ from repro.spec.problems import KeyPath
 Found = Generator[tuple[KeyPath, int], None, int]
 """Yields paths with their positions, returns the position after."""
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 18
 
 _KEY = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[A-Za-z0-9_-]+')
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")

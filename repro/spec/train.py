@@ -41,7 +41,7 @@ class ConstantEma:
 
 @frozen(kw_only=True)
 class WarmupEma:
-    """Decay min(decay, (1 + n) / (10 + n)) after update n (TensorFlow, diffusers `EMAModel`)."""
+    """Decay min(decay, (1 + n) / (10 + n)) after n + 1 updates (TensorFlow, diffusers)."""
 
     kind: ClassVar = "warmup"
 
