@@ -7,9 +7,15 @@ The reference is held fixed.
 """
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from repro.errors import IntegrityError
 
 Floats = NDArray[np.float64]
 
@@ -36,3 +42,21 @@ def paired_standard_error(first: Floats, second: Floats) -> float:
 def unpaired_standard_error(first: float, second: float) -> float:
     """The standard error of a difference of two independent metrics, from the error of each."""
     return math.hypot(first, second)
+
+
+def encode_influences(influences: Mapping[str, NDArray[np.floating]]) -> bytes:
+    """The bytes of a safetensors file with the influence values [n] of each metric."""
+    return save({name: np.ascontiguousarray(each) for name, each in influences.items()})
+
+
+def read_influence(path: Path, *, metric: str) -> Floats:
+    """The influence values [n] of one metric, from such a file.
+
+    Raises:
+        IntegrityError: if it is no such file, or does not have the metric.
+    """
+    try:
+        return np.asarray(load_file(path)[metric], np.float64)
+    except (OSError, SafetensorError, KeyError) as error:
+        msg = f"{path}: holds no influence values of {metric} ({error}); evaluate again"
+        raise IntegrityError(msg) from error
