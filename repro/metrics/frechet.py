@@ -77,10 +77,12 @@ def factor(reference: Moments) -> Factored:
         except np.linalg.LinAlgError:  # features that are linearly dependent
             pass
         else:
-            return Factored(moments=reference, factor=lower, route="cholesky")
+            return Factored(
+                moments=reference, factor=np.asarray(lower, np.float64), route="cholesky"
+            )
     values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(values.clip(min=0.0))
-    return Factored(moments=reference, factor=root.astype(np.float64, copy=False), route="eigh")
+    root = np.asarray(vectors * np.sqrt(values.clip(min=0.0)), np.float64)
+    return Factored(moments=reference, factor=root, route="eigh")
 
 
 def distance(generated: Moments, reference: Factored) -> float:

@@ -1,0 +1,1 @@
+"""Features of images, reference statistics, and measurements with the facts that judge them."""

@@ -1,0 +1,166 @@
+"""Measure a set of images against reference statistics, and write down everything that matters.
+
+Validity is not decided here. The facts are recorded as they are found, deviations included, and the
+gate judges them; only what cannot be a number at all is refused.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from repro.digest import canonical, xxh3_128
+from repro.engine.evaluation.extractor import Backend, extract, open_extractor
+from repro.engine.evaluation.images import EXACT, Images, Quantisation, check_images, image_facts
+from repro.engine.evaluation.references import probe_deviation
+from repro.engine.evaluation.weights import check_layers
+from repro.engine.progress import Progress
+from repro.errors import RunError
+from repro.metrics import measure
+from repro.metrics.features import Features
+from repro.metrics.measure import Value
+from repro.metrics.reference import ReferenceStatistics
+from repro.metrics.standard import PROBE_TOLERANCE, RESIZE
+from repro.spec.evaluate import Fid, InceptionV3Compat, Isc, Kid, Metric, Prc
+
+LOGITS: Final = "logits_unbiased"
+SMALLEST_DISTANCE: Final = -1e-6
+"""A distance below this is no rounding error."""
+
+PROTOCOL_EXTRACTOR: Final = (
+    "name", "weights", "weights_digest", "code", "dtype", "tf32", "autocast", "layer",
+)  # fmt: skip
+"""Extractor facts that decide comparability; the device and the backend do not, the probe does."""
+
+
+@frozen(kw_only=True, eq=False)
+class Measured:
+    """One number with all that was recorded about it; `protocol_id` names what is comparable."""
+
+    metric: str
+    value: float
+    se: float
+    se_kind: str
+    unit: str
+    num_samples: int
+    influence: NDArray[np.floating] | None
+    facts: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    protocol_id: str
+
+
+@frozen(kw_only=True, eq=False)
+class Evaluation:
+    """The measurements of one set of images, and the features they came from."""
+
+    measured: tuple[Measured, ...]
+    features: Features
+
+
+def evaluate(
+    images: Images,
+    *,
+    extractor: InceptionV3Compat,
+    reference: ReferenceStatistics,
+    metrics: Sequence[Metric],
+    weights_path: Path | None,
+    batch_size: int = 32,
+    device: str = "cpu",
+    backend: Backend = "torch",
+    quantisation: Quantisation = "stored",
+    lossless: bool = True,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure images [N, H, W, C] as they are stored.
+
+    Raises:
+        RunError: before any work, if an input or a needed layer is missing; after it, if a value is
+            not finite or no distance.
+    """
+    check_images(images)
+    check_layers([metric.kind for metric in metrics], extractor.inception_weights, weights_path)
+    opened = open_extractor(extractor, weights_path=weights_path, device=device, backend=backend)
+    before = probe_deviation(opened)
+    features = extract(opened, images, batch_size=batch_size, progress=progress)
+    facts = {
+        "extractor": dict(opened.facts),
+        "probe": {
+            "before": before,
+            "after": probe_deviation(opened),
+            "tolerance": PROBE_TOLERANCE,
+        },
+        "resize": RESIZE,
+        "images": image_facts(images, quantisation=quantisation, lossless=lossless),
+        "reference": {"digest": reference.digest, **reference.facts},
+    }
+    values = [
+        value
+        for metric in metrics
+        for value in _FORMULAS[type(metric)](metric, features, reference)
+    ]
+    return Evaluation(
+        measured=tuple(_measured(value, len(images), facts) for value in values),
+        features=features,
+    )
+
+
+_FORMULAS: Mapping[type, Callable[[Any, Features, ReferenceStatistics], tuple[Value, ...]]] = {
+    Fid: lambda _, features, reference: measure.fid(features, reference),
+    Kid: lambda _, features, reference: measure.kernel_distance(features, reference),
+    Prc: lambda spec, features, reference: measure.precision_recall(
+        features, reference, neighbour=spec.neighbour
+    ),
+    Isc: lambda spec, features, _: measure.inception_score(
+        features, splits=spec.splits, seed=spec.seed
+    ),
+}
+
+
+def _measured(value: Value, count: int, facts: Mapping[str, Any]) -> Measured:
+    if not math.isfinite(value.value) or not math.isfinite(value.se):
+        found = f"{value.value} +- {value.se}"
+        msg = f"{value.metric}: expected a finite value and error, got {found}; check the features"
+        raise RunError(msg)
+    if value.metric == "fid" and value.value < SMALLEST_DISTANCE:
+        msg = f"fid: {value.value} is negative, so it is no distance; the statistics are damaged"
+        raise RunError(msg)
+    protocol = _protocol(value, count, facts)
+    return Measured(
+        metric=value.metric,
+        value=value.value,
+        se=value.se,
+        se_kind=value.se_kind,
+        unit=value.unit,
+        num_samples=count,
+        influence=value.influence,
+        facts={**facts, "formula": {**value.settings, **value.outcome}},
+        protocol=protocol,
+        protocol_id=xxh3_128(canonical(protocol)),
+    )
+
+
+def _protocol(value: Value, count: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes two numbers comparable: every fact but the images, their seeds and the value."""
+    extractor = {name: facts["extractor"][name] for name in PROTOCOL_EXTRACTOR}
+    images = facts["images"]
+    return {
+        "metric": value.metric,
+        "num_samples": count,
+        "extractor": {
+            **extractor,
+            "layer": LOGITS if value.metric == "isc" else extractor["layer"],
+        },
+        "probe_passed": max(facts["probe"]["before"], facts["probe"]["after"]) <= PROBE_TOLERANCE,
+        "resize": facts["resize"],
+        "sizes": images["sizes"],
+        "channels": images["channels"],
+        "lossless": images["lossless"],
+        # Bytes that were stored satisfy every rule; so real and generated images share a protocol.
+        "quantisation": "exact" if images["quantisation"] in EXACT else images["quantisation"],
+        "reference": None if value.metric == "isc" else facts["reference"]["digest"],
+        "formula": dict(value.settings),
+    }

@@ -1,0 +1,135 @@
+"""The feature extractor of an evaluation: images in, features out, and the facts of what it is."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from attrs import frozen
+from numpy.typing import NDArray
+from torch import Tensor
+
+from repro.engine.determinism import deterministic
+from repro.engine.evaluation.fidelity import EXTRACTOR, code_facts
+from repro.engine.evaluation.images import Images
+from repro.engine.evaluation.network import pool3_network, random_tensors, resize_and_normalise
+from repro.engine.evaluation.weights import (
+    CLASSIFIER_WEIGHT,
+    Tensors,
+    check_layers,
+    load_weights,
+    pool3_digest,
+)
+from repro.engine.progress import Progress
+from repro.errors import RunError
+from repro.metrics.features import Features
+from repro.spec.evaluate import InceptionV3Compat
+
+Backend = Literal["torch", "onnxruntime"]
+Pool3 = Callable[[Tensor], Tensor]
+
+POOL3: Final = "2048"
+
+
+@frozen(kw_only=True, eq=False)
+class Extractor:
+    """From resized images to pool3 features on one device; `classifier` [1008, 2048] if known."""
+
+    pool3: Pool3
+    classifier: NDArray[np.float32] | None
+    device: str
+    facts: Mapping[str, Any]
+
+
+def open_extractor(
+    spec: InceptionV3Compat,
+    *,
+    weights_path: Path | None,
+    device: str = "cpu",
+    backend: Backend = "torch",
+) -> Extractor:
+    """Load the weights, check them, build the network.
+
+    Raises:
+        RunError: if weights are missing or not the standard ones, or the backend is not there.
+    """
+    tensors = _tensors(spec, weights_path)
+    pool3, dtype = _BACKENDS[backend](tensors, device)
+    with deterministic():
+        facts = {
+            "name": EXTRACTOR,
+            "weights": spec.inception_weights,
+            "weights_digest": pool3_digest(tensors),
+            "code": code_facts(),
+            "dtype": dtype,
+            "device": device,
+            "tf32": _tf32(device),
+            "autocast": torch.is_autocast_enabled(torch.device(device).type),
+            "backend": backend,
+            "layer": POOL3,
+        }
+    return Extractor(
+        pool3=pool3, classifier=tensors.get(CLASSIFIER_WEIGHT), device=device, facts=facts
+    )
+
+
+def extract(
+    extractor: Extractor, images: Images, *, batch_size: int, progress: Progress | None = None
+) -> Features:
+    """Features of images [N, H, W, C]; no feature depends on the batch beyond rounding.
+
+    Raises:
+        RunError: if a feature is not finite.
+    """
+    batches = []
+    shown = progress.track("features", len(images)) if progress else nullcontext(_unseen)
+    with shown as advance, torch.inference_mode(), deterministic():
+        for start in range(0, len(images), batch_size):
+            chosen = torch.from_numpy(images[start : start + batch_size]).to(extractor.device)
+            batches.append(extractor.pool3(resize_and_normalise(chosen)).cpu().numpy())
+            advance(len(chosen))
+    pool3 = np.concatenate(batches)
+    if not np.isfinite(pool3).all():
+        msg = "features are not finite; the extractor's weights or its device are damaged"
+        raise RunError(msg)
+    logits = None if extractor.classifier is None else pool3 @ extractor.classifier.T
+    return Features(pool3=pool3, logits=logits)
+
+
+def _tensors(spec: InceptionV3Compat, weights_path: Path | None) -> Tensors:
+    if spec.inception_weights == "none":
+        return random_tensors()
+    check_layers((), spec.inception_weights, weights_path)
+    return load_weights(weights_path) if weights_path else {}
+
+
+def _torch(tensors: Tensors, device: str) -> tuple[Pool3, str]:
+    network = pool3_network(tensors).to(device)
+    return network, str(next(network.parameters()).dtype).removeprefix("torch.")
+
+
+def _onnxruntime(tensors: Tensors, device: str) -> tuple[Pool3, str]:
+    from repro.engine.evaluation.onnx_backend import onnx_pool3
+
+    if device != "cpu":
+        msg = f"the onnxruntime backend runs on the CPU, not on {device!r}; use --backend torch"
+        raise RunError(msg)
+    return onnx_pool3(pool3_network(tensors)), "float32"
+
+
+_BACKENDS: Mapping[str, Callable[[Tensors, str], tuple[Pool3, str]]] = {
+    "torch": _torch,
+    "onnxruntime": _onnxruntime,
+}
+
+
+def _tf32(device: str) -> bool:
+    if torch.device(device).type != "cuda":
+        return False
+    return bool(torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+
+
+def _unseen(amount: int, note: str = "") -> None:
+    del amount, note

@@ -1,0 +1,69 @@
+"""Make reference statistics from real images, and find those that come with the package."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from repro.engine.evaluation import probe
+from repro.engine.evaluation.extractor import Extractor, extract
+from repro.engine.evaluation.images import Images, Quantisation, check_images, image_facts
+from repro.engine.progress import Progress
+from repro.metrics import frechet
+from repro.metrics.reference import ReferenceStatistics, read_reference
+from repro.metrics.standard import PROBE_TOLERANCE, RESIZE
+
+SCHEMA: Final = 1
+
+
+def make_reference(
+    images: Images,
+    *,
+    extractor: Extractor,
+    dataset: str,
+    split: str,
+    num_features: int,
+    batch_size: int,
+    quantisation: Quantisation = "stored",
+    progress: Progress | None = None,
+) -> ReferenceStatistics:
+    """Statistics of every image [N, H, W, C], with the facts of how they were made.
+
+    Raises:
+        RunError: if these are not images to measure, or a feature is not finite.
+    """
+    check_images(images)
+    before = probe_deviation(extractor)
+    features = extract(extractor, images, batch_size=batch_size, progress=progress)
+    after = probe_deviation(extractor)
+    measured = image_facts(images, quantisation=quantisation, lossless=True)
+    return ReferenceStatistics(
+        moments=frechet.moments(features.pool3),
+        features=features.pool3[:num_features],
+        facts={
+            "schema": SCHEMA,
+            "dataset": dataset,
+            "split": split,
+            "count": len(images),
+            "num_features": min(num_features, len(images)),
+            "set_digest": measured["set_digest"],
+            "images": measured,
+            "extractor": dict(extractor.facts),
+            "resize": RESIZE,
+            "probe": {"before": before, "after": after, "tolerance": PROBE_TOLERANCE},
+        },
+    )
+
+
+def shipped_reference(name: str, *, digest: str | None = None) -> ReferenceStatistics:
+    """Read the statistics that come with the package, held to *digest* if one is given."""
+    return read_reference(shipped_path(name), digest=digest)
+
+
+def shipped_path(name: str) -> Path:
+    """Where the installed package keeps the statistics of this name."""
+    return Path(str(files("repro.engine").joinpath("references", f"{name}.safetensors")))
+
+
+def probe_deviation(extractor: Extractor) -> float:
+    """The known-answer probe through this very extractor, in this process, on its device."""
+    return probe.deviation(lambda image: extract(extractor, image, batch_size=1).pool3)
