@@ -22,6 +22,7 @@ from repro.errors import LedgerError
 from repro.ledger import durable as disk
 from repro.ledger import machine, records
 from repro.ledger.chain import ChainError, Tip, Tree, follow, render
+from repro.ledger.privacy import cleaned, cleaned_command
 from repro.ledger.records import Outcome, Record, Seal, Start
 
 SYNC_EVERY_S = 1.0
@@ -53,6 +54,8 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
         segment.append(
             evolve(
                 start,
+                command=cleaned_command(start.command),
+                spec_path=cleaned(start.spec_path),
                 execution_id=execution_id,
                 host=process.host,
                 pid=process.pid,
@@ -126,7 +129,8 @@ class Segment:
             self.seal("done")
             return
         try:
-            self.seal(_outcome_of(error), f"{type(error).__name__}: {error}"[:_ERROR_CHARS])
+            text = cleaned(f"{type(error).__name__}: {error}")
+            self.seal(_outcome_of(error), text[:_ERROR_CHARS])
         except LedgerError as unsealed:
             error.add_note(f"the execution could not be sealed: {unsealed}")
 

@@ -1,0 +1,202 @@
+"""The database held against the segments: their rows, made once more beside it, must be there."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro.errors import LedgerError
+from repro.ledger import fold, schema
+from repro.ledger.chain import Line, Tip
+from repro.ledger.connection import connect, published_path
+from repro.ledger.findings import Finding
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_FILE = "ledger.duckdb"
+_EXCERPT_CHARS = 300
+_MAX_ROWS = 1000
+
+# A row of the database counts unless its segment is broken before it: the break is found elsewhere.
+_DIFFERENCE = """
+WITH
+theirs AS (
+    SELECT row.execution_id AS execution_id, row.seq AS seq, row::VARCHAR AS text
+    FROM ledger.{table} AS row JOIN held USING (execution_id)
+    WHERE held.whole OR row.seq < held.num_records
+),
+ours AS (
+    SELECT row.execution_id AS execution_id, row.seq AS seq, row::VARCHAR AS text
+    FROM fresh.{table} AS row
+)
+SELECT execution_id, seq, text, 'found' FROM (FROM theirs EXCEPT ALL FROM ours)
+UNION ALL
+SELECT execution_id, seq, text, 'expected' FROM (FROM ours EXCEPT ALL FROM theirs)
+ORDER BY ALL
+LIMIT {limit}
+"""
+
+_VIEWS = """
+SELECT view_name, sql FROM duckdb_views() WHERE database_name = $1 AND NOT internal
+"""
+
+
+@contextmanager
+def beside(root: Path) -> Iterator["Comparison"]:
+    """The database as it is found; one is folded only where there is none."""
+    connection, problem = _published(root)
+    try:
+        yield Comparison(connection, problem)
+    finally:
+        connection.close()
+
+
+class Comparison:
+    """The published database as `ledger`, and as `fresh` the tables that the segments give."""
+
+    def __init__(self, connection: "DuckDBPyConnection", problem: str) -> None:
+        self._connection = connection
+        self._problem = problem
+        self._folded = fold.tips(connection)
+        connection.execute("ATTACH ':memory:' AS fresh; USE fresh")
+        connection.execute(schema.statements())
+        connection.execute(
+            "CREATE TABLE held (execution_id VARCHAR, num_records BIGINT, whole BOOLEAN)"
+        )
+
+    def executions_of(self, run_id: str) -> set[str]:
+        """The executions of a run that the database knows of."""
+        rows = self._rows("SELECT execution_id FROM ledger.starts WHERE run_id = $1", run_id)
+        return {str(row[0]) for row in rows}
+
+    def add(self, execution_id: str, lines: Sequence[Line], *, whole: bool) -> list[Finding]:
+        """Take in a segment up to its break, and hold it against how far it was once folded."""
+        tip = self._folded.get(execution_id, Tip())
+        findings = _cut_or_replaced(execution_id, lines, tip) if whole else []
+        num_records = 0 if findings else min(tip.seq, len(lines))
+        self._connection.execute(
+            "INSERT INTO held VALUES ($1, $2, $3)",
+            [execution_id, num_records, whole and not findings],
+        )
+        by_kind: dict[str, list[str]] = {}
+        for line in lines[:num_records]:
+            if line.kind in schema.TABLES:
+                by_kind.setdefault(line.kind, []).append(fold.rendered(line, execution_id))
+        fold.insert(self._connection, by_kind)
+        return findings
+
+    def findings(self, chosen: Collection[str] | None) -> list[Finding]:
+        """What differs, about the chosen executions or all: segments gone, rows, definitions."""
+        unreadable = [_of_database("cannot be read; rebuild it", "a database", self._problem)]
+        return [
+            *(unreadable if self._problem else []),
+            *self._gone(chosen),
+            *(each for table in schema.TABLES.values() for each in self._differing_rows(table)),
+            *self._differing_views(),
+        ]
+
+    def _gone(self, chosen: Collection[str] | None) -> list[Finding]:
+        tables = ("folds", *schema.TABLES.values())
+        union = " UNION ".join(f"SELECT execution_id FROM ledger.{table}" for table in tables)
+        rows = self._rows(f"{union} EXCEPT SELECT execution_id FROM held ORDER BY execution_id")
+        known = {str(row[0]) for row in rows}
+        missing = known if chosen is None else set(chosen) - self._held()
+        return [
+            Finding(
+                file=f"segments/{each}.jsonl",
+                problem="the segment is missing",
+                expected=f"{self._folded[each].seq} records" if each in self._folded else "a file",
+                found="no file",
+            )
+            for each in sorted(missing)
+        ]
+
+    def _differing_rows(self, table: str) -> list[Finding]:
+        """For each execution, the first record whose rows in a table differ."""
+        first: dict[str, tuple[int, dict[str, str]]] = {}
+        for execution_id, seq, text, side in self._rows(
+            _DIFFERENCE.format(table=table, limit=_MAX_ROWS)
+        ):
+            record, sides = first.setdefault(execution_id, (seq, {}))
+            if record == seq:
+                sides.setdefault(side, text[:_EXCERPT_CHARS])
+        return [
+            Finding(
+                file=_FILE,
+                record=record,
+                problem=f"table {table} differs from segment {execution_id}; rebuild the database",
+                expected=sides.get("expected", "no row"),
+                found=sides.get("found", "no row"),
+            )
+            for execution_id, (record, sides) in first.items()
+        ]
+
+    def _differing_views(self) -> list[Finding]:
+        expected, found = (dict(self._rows(_VIEWS, name)) for name in ("fresh", "ledger"))
+        return [
+            _of_database(
+                f"view {name} was changed; rebuild the database",
+                expected.get(name, "no view")[:_EXCERPT_CHARS],
+                found.get(name, "no view")[:_EXCERPT_CHARS],
+            )
+            for name in sorted(expected.keys() | found.keys())
+            if expected.get(name) != found.get(name)
+        ]
+
+    def _held(self) -> set[str]:
+        return {str(row[0]) for row in self._rows("SELECT execution_id FROM held")}
+
+    def _rows(self, sql: str, *parameters: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, list(parameters)).fetchall()
+
+
+def _cut_or_replaced(execution_id: str, lines: Sequence[Line], tip: Tip) -> list[Finding]:
+    file = f"segments/{execution_id}.jsonl"
+    if tip.seq > len(lines):
+        return [
+            Finding(
+                file=file,
+                record=len(lines),
+                problem="the segment was cut since it was folded",
+                expected=f"{tip.seq} records",
+                found=f"{len(lines)} records",
+            )
+        ]
+    if tip.seq > 0 and lines[tip.seq - 1].hash != tip.hash:
+        return [
+            Finding(
+                file=file,
+                record=tip.seq - 1,
+                problem="the segment was written anew since it was folded",
+                expected=f"hash {tip.hash}",
+                found=f"hash {lines[tip.seq - 1].hash}",
+            )
+        ]
+    return []
+
+
+def _of_database(problem: str, expected: str, found: str) -> Finding:
+    return Finding(file=_FILE, problem=problem, expected=expected, found=found)
+
+
+def _published(root: Path) -> tuple["DuckDBPyConnection", str]:
+    """The published database, or an empty one and why it cannot be read."""
+    import duckdb
+
+    path = published_path(root)
+    connection = None
+    try:
+        if not path.exists():
+            fold.fold(root)
+        connection = connect(path, read_only=True)
+        if fold.version_of(connection, path) == schema.VERSION:
+            return connection, ""
+        problem = "it has another schema"
+    except (duckdb.Error, LedgerError) as error:
+        problem = str(error)
+    if connection is not None:
+        connection.close()
+    empty = connect(None, read_only=False)
+    empty.execute(schema.statements())
+    return empty, problem
