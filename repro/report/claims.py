@@ -1,0 +1,241 @@
+"""What people claim: reports/<study>/claims.toml, read strictly.
+
+    schema = 1
+    title = "A drifting generator in a few CPU minutes"
+
+    [specs.cifar10]
+    path = "../../specs/quickstart/cifar10.toml"
+
+    [[claims]]
+    kind = "comparison"
+    name = "training-helps"
+    text = "The trained generator has a lower FID than its untrained state."
+    metric = "fid"
+    left = "cifar10:trained"
+    relation = "less"
+    right = "cifar10:untrained"
+
+A side is `spec:evaluation`, or `spec:evaluation@step` where it reads several checkpoints.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from attrs import asdict, field, frozen
+from cattrs import Converter
+from cattrs.errors import BaseValidationError
+
+from repro import digest
+from repro.errors import ClaimError, SpecError
+from repro.spec import converter, fields, toml
+from repro.spec.problems import Mistake, Problem, choice, dotted, shown
+
+SCHEMA = 1
+NAME = r"[a-z0-9][a-z0-9.-]*"
+SIDE = rf"(?P<spec>{NAME}):(?P<evaluation>{NAME}(?:@[0-9]+)?)"
+A_SENTENCE = r"(?s).*\S.*"
+
+Verdict = Literal["supported", "refuted", "indistinguishable", "unproven", "stale"]
+
+
+def _some_sides() -> Any:
+    return field(default=(), validator=fields.each(fields.matching(SIDE)))
+
+
+def _samples() -> Any:
+    return field(default=1, validator=fields.at_least(1))
+
+
+@frozen(kw_only=True)
+class Subject:
+    """A spec that claims speak about: its file, beside this one, and `a.b=value` set in it."""
+
+    path: str = fields.text(A_SENTENCE)
+    overrides: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Comparison:
+    """The metric of one side is less, or greater, than that of another.
+
+    `among` lists every candidate that was tried, so that the best of many is not taken for a
+    winner. `scope = "method"` speaks about training again: it needs three training seeds a side,
+    written as a sweep of the spec over `train.seed`.
+    """
+
+    kind: ClassVar = "comparison"
+
+    name: str = fields.text(NAME)
+    text: str = fields.text(A_SENTENCE)
+    metric: str = fields.text(NAME)
+    left: str = fields.text(SIDE)
+    relation: Literal["less", "greater"]
+    right: str = fields.text(SIDE)
+    among: tuple[str, ...] = _some_sides()
+    scope: Literal["samples", "method"] = "samples"
+    expect: Verdict = "supported"
+    min_samples: int = _samples()
+    deviations: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Extreme:
+    """One side has the smallest, or largest, value of a table.
+
+    Without `among` the table is every evaluation of the same spec that is measured in the same way
+    on as many images.
+    """
+
+    kind: ClassVar = "extreme"
+
+    name: str = fields.text(NAME)
+    text: str = fields.text(A_SENTENCE)
+    metric: str = fields.text(NAME)
+    side: str = fields.text(SIDE)
+    relation: Literal["smallest", "largest"]
+    among: tuple[str, ...] = _some_sides()
+    expect: Verdict = "supported"
+    min_samples: int = _samples()
+    deviations: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Threshold:
+    """The metric of one side lies below, or above, a number."""
+
+    kind: ClassVar = "threshold"
+
+    name: str = fields.text(NAME)
+    text: str = fields.text(A_SENTENCE)
+    metric: str = fields.text(NAME)
+    side: str = fields.text(SIDE)
+    relation: Literal["below", "above"]
+    value: float = field(validator=fields.finite)
+    expect: Verdict = "supported"
+    min_samples: int = _samples()
+    deviations: tuple[str, ...] = ()
+
+
+Claim = Comparison | Extreme | Threshold
+
+
+def _known_schema(_: Any, __: Any, value: int) -> None:
+    if value != SCHEMA:
+        msg = f"expected {SCHEMA}, the schema of this version, got {value!r}"
+        raise ValueError(msg)
+
+
+@frozen(kw_only=True)
+class ClaimsFile:
+    """Everything that one study claims."""
+
+    schema: int = field(validator=_known_schema)
+    title: str = fields.text(A_SENTENCE)
+    notes: str = ""
+    specs: Mapping[str, Subject] = field(validator=fields.not_empty)
+    claims: tuple[Claim, ...] = field(validator=fields.not_empty)
+
+
+def read(path: Path) -> ClaimsFile:
+    """The claims of a file.
+
+    Raises:
+        ClaimError: with every mistake, each with file, line and path.
+    """
+    try:
+        source = toml.read(path)
+        data = toml.parse(source, str(path))
+    except SpecError as error:
+        raise ClaimError(*error.problems) from error
+    try:
+        claims = _reader().structure(data, ClaimsFile)
+    except (BaseValidationError, Mistake) as error:
+        raise _refused(path, source, converter.problems(error)) from error
+    if found := list(_disagreements(claims)):
+        raise _refused(path, source, found)
+    return claims
+
+
+def condition(claim: Claim) -> dict[str, Any]:
+    """A claim as plain data, without its name and sentence."""
+    data = {key: value for key, value in asdict(claim).items() if key not in ("name", "text")}
+    return {"kind": claim.kind, **data}
+
+
+def claim_digest(claim: Claim) -> str:
+    """32 hex digits that change when the sentence, its condition or its expectation does."""
+    named = {"name": claim.name, "text": claim.text, "condition": condition(claim)}
+    return digest.xxh3_128(digest.canonical(named))
+
+
+def sides(claim: Claim) -> tuple[str, ...]:
+    """Every side that a claim names, each once, in order."""
+    own = (claim.left, claim.right) if isinstance(claim, Comparison) else (claim.side,)
+    among = () if isinstance(claim, Threshold) else claim.among
+    return tuple(dict.fromkeys((*own, *among)))
+
+
+def _refused(path: Path, source: str, found: Iterator[Problem] | Sequence[Problem]) -> ClaimError:
+    lines = toml.lines(source)
+    return ClaimError(*dict.fromkeys(_line(path, problem, lines) for problem in found))
+
+
+def _line(path: Path, problem: Problem, lines: Mapping[Any, int]) -> str:
+    ends = range(len(problem.path), 0, -1)
+    known = next((lines[key] for end in ends if (key := problem.path[:end]) in lines), None)
+    place = f"{path}:{known}" if known else f"{path}"
+    return f"{place}: {dotted(problem.path)}: {problem.message}"
+
+
+def _disagreements(claims: ClaimsFile) -> Iterator[Problem]:
+    counts = Counter(claim.name for claim in claims.claims)
+    for index, claim in enumerate(claims.claims):
+        path = ("claims", index)
+        if counts[claim.name] > 1:
+            yield Problem((*path, "name"), f"{claim.name!r} names {counts[claim.name]} claims")
+        for side in sides(claim):
+            spec = side.partition(":")[0]
+            if spec not in claims.specs:
+                yield Problem(path, f"{side!r}: unknown spec, {choice(spec, claims.specs)}")
+        yield from _inconsistent(claim, path)
+
+
+def _inconsistent(claim: Claim, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    if isinstance(claim, Comparison) and claim.left == claim.right:
+        yield Problem((*path, "right"), "expected another side than left")
+    if not isinstance(claim, Threshold) and claim.among:
+        own = (claim.left, claim.right) if isinstance(claim, Comparison) else (claim.side,)
+        for side in own:
+            if side not in claim.among:
+                yield Problem((*path, "among"), f"expected {side!r} to be one of the candidates")
+
+
+@cache
+def _reader() -> Converter:
+    reader = converter.make_reader(converter.number)
+    classes = {class_.kind: class_ for class_ in get_args(Claim)}
+
+    def structure_claim(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict) or "kind" not in value:
+            msg = f"needs a kind, one of: {', '.join(classes)}; got {shown(value)}"
+            raise Mistake(msg)
+        if value["kind"] not in classes:
+            msg = f"unknown kind {shown(value['kind'])}, {choice(value['kind'], classes)}"
+            raise Mistake(msg, below=("kind",))
+        given = {key: item for key, item in value.items() if key != "kind"}
+        return reader.structure(given, classes[value["kind"]])
+
+    def structure_specs(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            msg = f"expected a table, got {shown(value)}"
+            raise Mistake(msg)
+        return {name: reader.structure(item, Subject) for name, item in value.items()}
+
+    reader.register_structure_hook_func(lambda type_: type_ == Claim, structure_claim)
+    reader.register_structure_hook_func(
+        lambda type_: type_ == Mapping[str, Subject], structure_specs
+    )
+    return reader

@@ -1,0 +1,256 @@
+"""The gate: which measurements may be evidence.
+
+Every rule is a function from a measurement to the reason why it is refused, or None. A rule reads
+what the evaluator recorded and what the ledger proves now (digests read again, chains followed, the
+value computed again). It never reads what a run declares about itself, such as
+`weights = "standard"`.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from repro import digest
+from repro.errors import IntegrityError, SpecError
+from repro.metrics import standard
+from repro.report.evidence import Archive, Row
+
+SMALLEST_DISTANCE = -1e-6
+"""A Frechet distance below this is no rounding error."""
+
+POOL3_METRICS = ("fid", "kid", "precision", "recall")
+STANDARD_EXTRACTOR: Mapping[str, Any] = {
+    "name": "inception-v3-compat",
+    "dtype": "float32",
+    "tf32": False,
+    "autocast": False,
+    "layer": "2048",
+}
+EXACT = ("stored", "round-half-even")
+
+
+@frozen(kw_only=True)
+class Terms:
+    """What a claim asks of its evidence beyond the rules, and the deviations that it knows of."""
+
+    min_samples: int = 1
+    deviations: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Refusal:
+    """A rule that refused a measurement, and why."""
+
+    rule: str
+    reason: str
+
+
+Rule = Callable[[Row, Archive, Terms], str | None]
+
+
+def weights(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """The tensors that were loaded are the standard Inception's."""
+    del archive, terms
+    if row.metric not in POOL3_METRICS:
+        return f"no standard digest is known of the layer that {row.metric} reads"
+    found = row.fact("extractor", "weights_digest")
+    if found != standard.POOL3_DIGEST:
+        return (
+            f"the extractor's tensors have digest {_short(found)},"
+            f" the standard Inception's {_short(standard.POOL3_DIGEST)}"
+        )
+    return None
+
+
+def probe(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """The four known images gave the known features, just before and just after the real ones."""
+    del archive, terms
+    return _failed_probe(row.facts, "the images")
+
+
+def protocol(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """Precision and preprocessing are standard, the reference's too, and the protocol says so."""
+    del terms
+    for side, facts in (("the images", row.facts), ("the reference", row.fact("reference") or {})):
+        if problem := _unlike_standard(facts, side):
+            return problem
+    if row.fact("images", "quantisation") not in EXACT:
+        return f"images were quantised by {row.fact('images', 'quantisation')!r}"
+    if row.fact("reference", "extractor", "weights_digest") != standard.POOL3_DIGEST:
+        return "the reference was made by another network"
+    return _failed_probe(row.fact("reference"), "the reference") or _misnamed(row, archive)
+
+
+def recomputed(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """The value is finite and follows from the stored features and reference."""
+    del terms
+    from repro.metrics import measure
+
+    if row.value is None or not math.isfinite(row.value):
+        return f"the value is {row.value}, not a finite number"
+    if row.metric == "fid" and row.value < SMALLEST_DISTANCE:
+        return f"{row.value} is negative, so it is no distance"
+    again = archive.recomputed(row)
+    if not measure.agrees(row.value, again.value):
+        return f"recorded is {row.value!r}, but the stored features give {again.value!r}"
+    if again.se is not None and not measure.agrees(row.se or 0.0, again.se):
+        return f"recorded error is {row.se!r}, but the influence values give {again.se!r}"
+    return None
+
+
+def samples(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """Enough unique, lossless images of one size; every file that they rest on is here, unchanged.
+
+    Raises:
+        IntegrityError: a file is missing or changed.
+    """
+    needed = max(standard.MIN_SAMPLES, terms.min_samples)
+    if row.num_samples < needed:
+        return f"{row.num_samples} images; evidence needs {needed}"
+    if row.fact("images", "lossless") is not True:
+        return "the images were not kept losslessly"
+    for sha256 in archive.rests_on(row).values():
+        archive.check(sha256)
+    count, unique = archive.counted(row)
+    if (count, unique) != (row.num_samples, row.num_samples):
+        return f"{row.num_samples} images were measured; stored are {count}, {unique} different"
+    return None
+
+
+def sealed(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """The execution ended and its records verify, those that it builds on too; code is known."""
+    del terms
+    execution = archive.executions[row.execution_id]
+    if execution.outcome not in ("done", "failed", "interrupted"):
+        return f"execution {execution.execution_id} has not ended"
+    for execution_id in archive.lineage(row):
+        problem = archive.chain_problem(execution_id) or _unknown_code(archive, execution_id)
+        if problem:
+            return f"execution {execution_id}: {problem}"
+    return None
+
+
+def calibrated(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """A real run, whose sampler gave its known answer, and deviates only as the claim lists."""
+    purpose = archive.executions[row.execution_id].purpose
+    if purpose != "run":
+        return f"execution {row.execution_id} is a {purpose}, not a run"
+    for stage in archive.upstream(row):
+        if stage.kind == "calibrate" and "allow_biased" not in terms.deviations:
+            found = archive.calibrations.get(stage.stage_id, ())
+            if not found or not all(each.passed for each in found):
+                return f"sampler {stage.name!r} did not give its known answer"
+    unlisted = archive.deviations(row) - set(terms.deviations)
+    if unlisted:
+        return f"the claim does not list the recorded deviation: {', '.join(sorted(unlisted))}"
+    return None
+
+
+def not_selected_on_itself(row: Row, archive: Archive, terms: Terms) -> str | None:
+    """It was not chosen among several by these very samples."""
+    del terms
+    for chosen, primary in archive.chosen:
+        if archive.shares_samples(row, chosen):
+            return (
+                f"these samples of {chosen.evaluation!r} were chosen by {primary}; "
+                "evaluate the choice again with a fresh sampling seed"
+            )
+    return None
+
+
+RULES: Mapping[str, Rule] = {
+    "weights": weights,
+    "probe": probe,
+    "protocol": protocol,
+    "recomputed": recomputed,
+    "samples": samples,
+    "sealed": sealed,
+    "calibrated": calibrated,
+    "not-selected-on-itself": not_selected_on_itself,
+}
+
+
+def refusals(row: Row, archive: Archive, terms: Terms) -> tuple[Refusal, ...]:
+    """Every rule that refuses a measurement; one whose proof is broken or gone refuses it too."""
+    return tuple(_refused(row, archive, terms))
+
+
+def _refused(row: Row, archive: Archive, terms: Terms) -> Iterator[Refusal]:
+    for name, rule in RULES.items():
+        try:
+            reason = rule(row, archive, terms)
+        except (IntegrityError, SpecError) as error:
+            reason = str(error)
+        if reason:
+            yield Refusal(rule=name, reason=reason)
+
+
+def _failed_probe(facts: Any, side: str) -> str | None:
+    for moment in ("before", "after"):
+        deviation = _at(facts, "probe", moment)
+        if not isinstance(deviation, float):
+            return f"{side}: no known-answer probe is recorded {moment} them"
+        if not deviation <= standard.PROBE_TOLERANCE:
+            return (
+                f"{side}: the known-answer probe {moment} them was off by {deviation:.2g};"
+                f" {standard.PROBE_TOLERANCE:.0e} is allowed"
+            )
+    return None
+
+
+def _unlike_standard(facts: Any, side: str) -> str | None:
+    for name, expected in STANDARD_EXTRACTOR.items():
+        found = _at(facts, "extractor", name)
+        if found != expected:
+            return f"{side}: {name} of the extractor is {found!r}, standard is {expected!r}"
+    if _at(facts, "resize") != standard.RESIZE:
+        return f"{side}: resize is {_at(facts, 'resize')!r}, standard is {standard.RESIZE!r}"
+    return None
+
+
+def _misnamed(row: Row, archive: Archive) -> str | None:
+    """Whether the protocol's id stands for its facts, and they are those of the measurement."""
+    facts = archive.protocols.get(row.protocol_id)
+    if facts is None:
+        return f"protocol {row.protocol_id} is not in the ledger"
+    if digest.xxh3_128(digest.canonical(facts)) != row.protocol_id:
+        return f"protocol {row.protocol_id} was changed: its facts give another id"
+    own = {
+        "metric": row.metric,
+        "num_samples": row.num_samples,
+        "resize": row.fact("resize"),
+        "reference": row.fact("reference", "digest"),
+    }
+    for name, expected in own.items():
+        if facts.get(name) != expected:
+            return f"{name} of the protocol is {facts.get(name)!r}, measured was {expected!r}"
+    if _at(facts, "extractor", "weights_digest") != row.fact("extractor", "weights_digest"):
+        return "the protocol names another network than the measurement"
+    return None
+
+
+def _unknown_code(archive: Archive, execution_id: str) -> str | None:
+    """Why nobody could tell which code ran, if so: it is neither committed nor stored."""
+    git = archive.provenance[execution_id].get("git")
+    if git is None or git.status == "unavailable":
+        return f"its code is unknown: {git.reason if git else 'nothing was recorded'}"
+    if not git.value.get("commit") or git.status != "ok":
+        return f"its code is not wholly known: {git.reason}"
+    stored = git.value.get("artifacts", {})
+    if git.value.get("dirty") and "patch" not in stored:
+        return "its code had changes that are not stored"
+    for sha256 in stored.values():
+        archive.check(sha256)
+    return None
+
+
+def _at(facts: Any, *path: str) -> Any:
+    for key in path:
+        facts = facts.get(key) if isinstance(facts, Mapping) else None
+    return facts
+
+
+def _short(sha256: Any) -> str:
+    return f"{sha256[:19]}…" if isinstance(sha256, str) else "unknown"

@@ -1,0 +1,99 @@
+"""What a side of a claim names: an evaluation of every run that a spec file expands to."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from repro.errors import ClaimError, SpecError
+from repro.report.claims import SIDE, Subject
+from repro.spec import Spec, Stage, load, run_id, stages
+
+
+@frozen(kw_only=True)
+class Study:
+    """The specs that a claims file names: the path as recorded, and the runs it expands to."""
+
+    paths: Mapping[str, Path]
+    runs: Mapping[str, tuple[Spec, ...]]
+    problems: Mapping[str, str]
+    """Why a spec could not be read, by its name."""
+
+
+@frozen(kw_only=True)
+class Side:
+    """One evaluation: its stage in each run of the spec."""
+
+    name: str
+    path: Path
+    runs: tuple[Spec, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """What the runs are called now."""
+        return tuple(run_id(spec) for spec in self.runs)
+
+
+def read_specs(named: Mapping[str, Subject], folder: Path) -> Study:
+    """Load every spec that a claims file in *folder* names."""
+    paths, runs, problems = {}, {}, {}
+    for name, subject in named.items():
+        paths[name] = folder / subject.path
+        try:
+            runs[name] = load(paths[name], overrides=subject.overrides)
+        except SpecError as error:
+            problems[name] = str(error)
+    return Study(paths=paths, runs=runs, problems=problems)
+
+
+def find(name: str, study: Study) -> Side:
+    """The side that `spec:evaluation[@step]` names.
+
+    Raises:
+        ClaimError: the spec cannot be read, or has no such evaluation.
+    """
+    match = re.fullmatch(SIDE, name)
+    if match is None or match["spec"] not in study.paths:
+        raise ClaimError(f"{name}: names no spec; expected one of: {', '.join(study.paths)}")
+    spec = match["spec"]
+    if spec in study.problems:
+        raise ClaimError(study.problems[spec])
+    found = tuple(_stage(each, match["evaluation"], name) for each in study.runs[spec])
+    return Side(name=name, path=study.paths[spec], runs=study.runs[spec], stages=found)
+
+
+def table_of(name: str, study: Study) -> tuple[str, ...]:
+    """Every side of the same spec that is measured in the same way on as many images.
+
+    Raises:
+        ClaimError: as `find`.
+    """
+    side = find(name, study)
+    spec_name = name.partition(":")[0]
+    known = {stage.stage_id: stage for stage in stages(side.runs[0])}
+    own = _measured(side.stages[0], known)
+    others = [
+        f"{spec_name}:{stage.name}"
+        for stage in known.values()
+        if stage.kind == "evaluate" and _measured(stage, known) == own
+    ]
+    return tuple(dict.fromkeys((name, *others)))
+
+
+def _measured(stage: Stage, known: Mapping[str, Stage]) -> tuple[Any, ...]:
+    """How an evaluation measures: metrics, extractor, reference, number of images."""
+    inputs = [known[each] for each in stage.inputs]
+    counts = [each.payload["sample"]["num_samples"] for each in inputs if each.kind == "sample"]
+    others = [each.stage_id for each in inputs if each.kind != "sample"]
+    return stage.spec, counts, others
+
+
+def _stage(spec: Spec, evaluation: str, name: str) -> Stage:
+    evaluations = {stage.name: stage for stage in stages(spec) if stage.kind == "evaluate"}
+    if evaluation not in evaluations:
+        known = ", ".join(evaluations) or "none"
+        raise ClaimError(f"{name}: the spec has no such evaluation; it has: {known}")
+    return evaluations[evaluation]
