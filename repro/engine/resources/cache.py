@@ -175,7 +175,8 @@ def _from_sources(
 def _from_source(
     resource: Resource, source: Source, target: Path, *, notify: Notify, track: Track
 ) -> Path:
-    folder = target.parent / "downloads" / resource.name / re.sub(r"\W+", "-", source.label)
+    downloads = target.parent / f".{resource.name}.downloads"
+    folder = downloads / re.sub(r"\W+", "-", source.label)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         brought = source.obtain(folder, track=track)
@@ -183,10 +184,12 @@ def _from_source(
         msg = f"{folder}: cannot be used: {error}"
         raise ResourceError(msg) from error
     try:
-        return _take(resource, brought, target, label=source.label, notify=notify)
-    finally:
-        # Taken or refused, it is of no further use; only a transfer that broke off is kept.
-        shutil.rmtree(folder, ignore_errors=True)
+        taken = _take(resource, brought, target, label=source.label, notify=notify)
+    except ResourceError:
+        shutil.rmtree(folder, ignore_errors=True)  # only what broke off is worth continuing
+        raise
+    shutil.rmtree(downloads, ignore_errors=True)
+    return taken
 
 
 def _take(resource: Resource, source: Path, target: Path, *, label: str, notify: Notify) -> Path:

@@ -2,7 +2,8 @@
 
 A source can be replaced, but it can never lie: whatever it gives, the decoded content is held to
 the digests here. The images behind them were found equal, byte for byte, to the official files by
-the published checksums of those. Decoders are imported when something is decoded, so that a plan can look at this table for nothing.
+the published checksums of those. Decoders are imported when something is decoded, so that a plan
+can look at this table for nothing.
 """
 
 from collections.abc import Mapping
