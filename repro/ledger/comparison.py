@@ -65,9 +65,13 @@ class Comparison:
             "CREATE TABLE held (execution_id VARCHAR, num_records BIGINT, whole BOOLEAN)"
         )
 
-    def executions_of(self, run_id: str) -> set[str]:
-        """The executions of a run that the database knows of."""
-        rows = self._rows("SELECT execution_id FROM ledger.starts WHERE run_id = $1", run_id)
+    def executions_of(self, beginning: str) -> set[str]:
+        """The executions that the database knows by such a beginning of their or their run's id."""
+        rows = self._rows(
+            "SELECT execution_id FROM ledger.starts"
+            " WHERE starts_with(execution_id, $1) OR starts_with(run_id, $1)",
+            beginning,
+        )
         return {str(row[0]) for row in rows}
 
     def add(self, execution_id: str, lines: Sequence[Line], *, whole: bool) -> list[Finding]:

@@ -15,3 +15,7 @@ class Finding:
     problem: str
     expected: str
     found: str
+
+    def __str__(self) -> str:
+        place = self.file if self.record is None else f"{self.file}: record {self.record}"
+        return f"{place}: {self.problem}: expected {self.expected}, found {self.found}"

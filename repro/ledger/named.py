@@ -30,6 +30,21 @@ def named_queries(root: Path) -> dict[str, NamedQuery]:
     return {each.name: each for each in found}
 
 
+def named_query(root: Path, text: str) -> str:
+    """The statement that a name stands for; any other text is a statement itself.
+
+    Raises:
+        QueryError: one word that is no query's name.
+    """
+    found = named_queries(root).get(text)
+    if found is None and re.fullmatch(r"[\w-]+", text):
+        names = ", ".join(named_queries(root)) or "none"
+        raise QueryError(
+            f"sql: no query is named {text!r}, expected a statement or one of: {names}"
+        )
+    return text if found is None else found.sql
+
+
 def _read(path: Path) -> NamedQuery:
     sql = path.read_text(encoding="utf-8")
     header, _, body = sql.partition("\n")

@@ -48,8 +48,10 @@ MAX_PATCH_BYTES = 32 << 20
 MAX_UNTRACKED_BYTES = 1 << 20
 MAX_UNTRACKED_TOTAL_BYTES = 16 << 20
 SOURCE_SUFFIXES = frozenset(
-    (".c", ".cc", ".cfg", ".cpp", ".cu", ".cuh", ".h", ".ini", ".ipynb")
-    + (".py", ".pyi", ".sh", ".sql", ".toml", ".yaml", ".yml")
+    {
+        *(".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".ipynb", ".py", ".pyi", ".sh", ".sql"),
+        *(".cfg", ".ini", ".toml", ".yaml", ".yml"),
+    }
 )
 
 _TIMEOUT_S = 30.0

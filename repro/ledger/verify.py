@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import history, store
 from repro.ledger.chain import ChainError, Line
@@ -26,20 +27,20 @@ class _Segment:
     broken: ChainError | None = None
 
 
-def verify(
-    root: Path, *, execution_id: str | None = None, run_id: str | None = None
-) -> list[Finding]:
-    """Every finding, about one execution, about those of one run, or about the whole ledger.
+def verify(root: Path, execution_id: str | None = None) -> list[Finding]:
+    """Every finding, about the whole ledger or about one execution.
+
+    `execution_id` may also be a run's, which stands for all its executions, and may be cut short.
 
     Raises:
-        LedgerError: there is no ledger here.
+        LedgerError: there is no ledger here, or nothing in it has such an id.
     """
     if not (root / "segments").is_dir():
         raise LedgerError(f"{root}: no ledger here; run a spec first, or name its folder")
     named: dict[str, tuple[str, int]] = {}
     findings: list[Finding] = []
     with beside(root) as comparison:
-        chosen = _chosen(root, comparison, execution_id, run_id)
+        chosen = _chosen(root, comparison, execution_id)
         for path in history.segment_paths(root):
             if chosen is None or path.stem in chosen:
                 segment = _read(path)
@@ -55,17 +56,20 @@ def verify(
     ]
 
 
-def _chosen(
-    root: Path, comparison: Comparison, execution_id: str | None, run_id: str | None
-) -> set[str] | None:
+def _chosen(root: Path, comparison: Comparison, beginning: str | None) -> set[str] | None:
     """The executions asked for, also those that only the database remembers; none for all."""
-    if execution_id is None and run_id is None:
+    if beginning is None:
         return None
-    if run_id is None:
-        return {execution_id} if execution_id else set()
-    found = {each.execution_id for each in history.executions(root, run_id=run_id)}
-    found |= comparison.executions_of(run_id)
-    return found if execution_id is None else found & {execution_id}
+    found = comparison.executions_of(beginning)
+    found |= {path.stem for path in history.segment_paths(root) if path.stem.startswith(beginning)}
+    found |= {
+        each.execution_id
+        for each in history.executions(root)
+        if each.start.run_id is not None and each.start.run_id.startswith(beginning)
+    }
+    if not found:
+        raise LedgerError(f"{root}: no run and no execution has an id that begins {beginning!r}")
+    return found
 
 
 def _read(path: Path) -> _Segment:
@@ -73,11 +77,25 @@ def _read(path: Path) -> _Segment:
     artifacts: dict[str, int] = {}
     try:
         for line in history.read_lines(path):
+            _hold_to_spec(line)
             artifacts |= dict.fromkeys(_digests(line), line.seq)
             lines.append(line)
     except ChainError as error:
         return _Segment(path=path, lines=lines, artifacts=artifacts, broken=error)
     return _Segment(path=path, lines=lines, artifacts=artifacts)
+
+
+def _hold_to_spec(line: Line) -> None:
+    """Hold a run's id against the spec that it is the digest of.
+
+    Raises:
+        ChainError: it is the digest of something else.
+    """
+    spec, run_id = line.data.get("canonical_spec"), line.data.get("run_id")
+    if line.kind == "start" and isinstance(spec, str) and digest.xxh3_128(spec.encode()) != run_id:
+        problem = "the run's id is not the digest of its spec"
+        actual = digest.xxh3_128(spec.encode())
+        raise ChainError(line.seq, problem, expected=actual, found=str(run_id))
 
 
 def _digests(line: Line) -> list[str]:
