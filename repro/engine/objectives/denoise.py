@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from attrs import frozen
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -17,7 +18,8 @@ from repro.spec.objective import Denoise
 class StoredImages(Protocol):
     """uint8 images [N, H, W, C]."""
 
-    images: np.ndarray
+    @property
+    def images(self) -> NDArray[np.uint8]: ...
 
 
 def denoise(spec: Denoise, *, data: StoredImages) -> Objective:
@@ -30,7 +32,7 @@ class Denoising:
     """Images, and the process that adds noise to them."""
 
     spec: Denoise
-    images: np.ndarray
+    images: NDArray[np.uint8]
     process: Any
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:

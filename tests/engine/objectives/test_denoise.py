@@ -1,0 +1,97 @@
+"""Denoising is learned from stored images, noised by the spec's schedule."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from repro.engine.objectives.denoise import denoise
+from repro.engine.seeds import seeded
+from repro.spec.objective import Denoise, LinearSchedule
+
+
+class White:
+    """Ten equal images, so that the noise can be told from the noised."""
+
+    def __init__(self) -> None:
+        self.images = np.full((10, 4, 4, 1), 255, np.uint8)
+
+
+class Linear(nn.Module):
+    """The noised image, scaled; blind to the level."""
+
+    def __init__(self, *, scale: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, z: Tensor, levels: Tensor) -> Tensor:
+        return self.scale * z
+
+
+class Oracle(nn.Module):
+    """Knows that every image is 1 everywhere, and predicts what it is asked for."""
+
+    def __init__(self, spec: Denoise) -> None:
+        super().__init__()
+        betas = torch.linspace(spec.schedule.beta_start, spec.schedule.beta_end, 50)  # type: ignore[union-attr]
+        self.abar = nn.Parameter((1 - betas).cumprod(0))
+        self.prediction = spec.prediction
+        self.seen: list[int] = []
+
+    def forward(self, z: Tensor, levels: Tensor) -> Tensor:
+        self.seen += levels.tolist()
+        a, s = (each[levels].sqrt().view(-1, 1, 1, 1) for each in (self.abar, 1 - self.abar))
+        epsilon = (z - a) / s
+        match self.prediction:
+            case "epsilon":
+                return epsilon
+            case "v":
+                return a * epsilon - s
+            case "sample":
+                return z - s * epsilon - a + 1
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v", "sample"])
+def test_a_perfect_network_has_no_loss(prediction):
+    """The target is what the prediction's name says."""
+    spec = Denoise(prediction=prediction, schedule=LinearSchedule(num_levels=50), batch_size=64)
+
+    out = denoise(spec, data=White()).loss(Oracle(spec), step=0, micro=0, generator=seeded("x"))
+
+    assert float(out.loss.detach()) < 1e-6
+
+
+def test_a_network_that_says_nothing():
+    """The loss of predicting zero noise is the noise's variance."""
+    spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=512)
+
+    out = denoise(spec, data=White()).loss(
+        Linear(scale=0.0), step=0, micro=0, generator=seeded("x")
+    )
+
+    assert float(out.loss.detach()) == pytest.approx(1, abs=0.05)
+
+
+def test_levels_are_uniform():
+    """Every level from the first to the last is drawn about as often."""
+    spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=5000)
+    network = Oracle(spec)
+
+    denoise(spec, data=White()).loss(network, step=0, micro=0, generator=seeded("x"))
+
+    counts = np.bincount(network.seen, minlength=50)
+    assert (len(counts), counts.min() > 60, counts.max() < 140) == (50, True, True)
+
+
+def test_equal_generators_give_equal_losses():
+    """Images, levels and noise all come from the one generator."""
+    spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=4)
+    network = Linear(scale=1.0)
+    objective = denoise(spec, data=White())
+
+    losses = [
+        float(objective.loss(network, step=0, micro=0, generator=seeded(name)).loss.detach())
+        for name in ("a", "a", "b")
+    ]
+
+    assert losses[0] == losses[1] != losses[2]
