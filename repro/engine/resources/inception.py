@@ -1,42 +1,24 @@
 """The 2015-12-05 Inception of the standard FID, in torch-fidelity's names, from every container.
 
 The official file is a state dict with the 1008-way layer; the wheel holds a TorchScript archive of
-the tensors up to pool3 under its own names. Of that archive only tensors are read: its pickle goes
-through an unpickler that knows nothing but arrays and inert records, and its code is never loaded.
+the tensors up to pool3 under the names of NVIDIA's wrapper.
 """
 
-import collections
 import io
-import pickle
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repro.digest import sha256
 from repro.engine.resources.members import MEMBER_LIMIT_BYTES, read_members
 from repro.engine.resources.table import INCEPTION_FILE
-from repro.engine.resources.tensors import Arrays, read_tensors
+from repro.engine.resources.tensors import Arrays, Tensors, read_tensors
+from repro.engine.resources.torchscript import LOAD_ERRORS, find_torchscript, read_torchscript
 from repro.errors import ResourceError
 
-OFFICIAL_DIGEST = "sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WHEEL_MEMBER = "default_1.pt"
-
-DAMAGED = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What reading a broken or hostile archive ends in."""
+OFFICIAL_DIGEST = "sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 COUNTER = ".num_batches_tracked"
 
@@ -126,10 +108,11 @@ def decode_inception(path: Path) -> Arrays:
         return decode_inception(_in_folder(path))
     if path.suffix == ".safetensors":
         return _without_head(read_tensors(path))
-    data = _wheel_member(path) or _content(path)
-    if _archive_names(data) is not None:
-        return from_torchscript(data, where=str(path))
-    tensors = _from_state_dict(data, where=str(path))
+    data = _wheel_member(path) if path.suffix == ".whl" else _content(path)
+    folder = find_torchscript(data)
+    if folder is not None:
+        return _renamed(read_torchscript(data, folder=folder, where=str(path)), where=str(path))
+    tensors = read_state_dict(data, where=str(path))
     return tensors if sha256(data) == OFFICIAL_DIGEST else _without_head(tensors)
 
 
@@ -152,121 +135,59 @@ def _content(path: Path) -> bytes:
     raise ResourceError(msg)
 
 
-def _wheel_member(path: Path) -> bytes | None:
-    if path.suffix != ".whl":
-        return None
-    return read_members(path, (WHEEL_MEMBER,)).get(WHEEL_MEMBER)
+def _wheel_member(path: Path) -> bytes:
+    found = read_members(path, (WHEEL_MEMBER,))
+    if not found:
+        msg = f"{path}: holds no {WHEEL_MEMBER}"
+        raise ResourceError(msg)
+    return found[WHEEL_MEMBER]
 
 
 def _without_head(tensors: Arrays) -> Arrays:
     return {name: value for name, value in tensors.items() if not name.startswith("fc.")}
 
 
-def _from_state_dict(data: bytes, *, where: str) -> Arrays:
-    """A plain state dict; torch's own restricted unpickler reads nothing but tensors."""
+def read_state_dict(data: bytes, *, where: str) -> Arrays:
+    """A plain state dict, through torch's own unpickler that reads tensors only.
+
+    Raises:
+        ResourceError: when the data is damaged or holds anything but float32 tensors and counters.
+    """
     import torch
 
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        tensors = {name: value.numpy() for name, value in state.items()}
-    except (pickle.UnpicklingError, *DAMAGED) as error:
-        msg = f"{where}: not a state dict of tensors: {str(error).splitlines()[0]}"
+    except LOAD_ERRORS as error:
+        reason = str(error).partition("\n")[0]
+        msg = f"{where}: not a state dict of tensors: {reason}"
         raise ResourceError(msg) from error
-    return {name: value for name, value in tensors.items() if not name.endswith(COUNTER)}
+    values = state.values() if isinstance(state, dict) else [state]
+    if not all(isinstance(value, torch.Tensor) for value in values):
+        msg = f"{where}: not a state dict of tensors"
+        raise ResourceError(msg)
+    kept = {name: value for name, value in state.items() if not name.endswith(COUNTER)}
+    other = [name for name, value in kept.items() if value.dtype != torch.float32]
+    if other:
+        msg = f"{where}: expected float32 tensors, {other[0]} is {kept[other[0]].dtype}"
+        raise ResourceError(msg)
+    return {name: value.detach().numpy() for name, value in kept.items()}
 
 
-def from_torchscript(data: bytes, *, where: str) -> Arrays:
-    """The tensors of a TorchScript archive of NVIDIA's wrapper, read without torch.
-
-    Raises:
-        ResourceError: when the archive is damaged, holds anything but modules and float tensors, or
-            is not this network.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = dict(_named_tensors(_TensorUnpickler(archive).load(), prefix=""))
-        return _renamed(found)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, *DAMAGED) as error:
-        msg = f"{where}: not a TorchScript archive of this network: {error}"
-        raise ResourceError(msg) from error
-
-
-def _archive_names(data: bytes) -> str | None:
-    """The folder that a TorchScript archive keeps its pickle in; None for every other file."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return None
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = archive.namelist()
-    folders = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
-    scripts = [each for each in folders if any(name.startswith(f"{each}code/") for name in names)]
-    return scripts[0] if scripts else None
-
-
-class _Module:
-    """What becomes of a module: its attributes and nothing else."""
-
-    def __setstate__(self, attributes: dict[str, Any]) -> None:
-        self.attributes = attributes
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Knows float tensors, integer lists and inert modules; every other name is refused."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self.archive = archive
-        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        self.folder = pickled.removesuffix("data.pkl")
-        super().__init__(io.BytesIO(archive.read(pickled)))
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("__torch__"):
-            return _Module
-        if (module, name) not in KNOWN:
-            msg = f"refused to load {module}.{name}"
-            raise pickle.UnpicklingError(msg)
-        return KNOWN[module, name]
-
-    def persistent_load(self, pid: Any) -> bytes:
-        _, _, key, _, _ = pid
-        return self.archive.read(f"{self.folder}data/{key}")
-
-
-def _float_tensor(
-    storage: bytes, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
-) -> NDArray[np.float32]:
-    itemsize = 4
-    return np.ndarray(
-        tuple(shape), "<f4", storage, itemsize * offset, tuple(itemsize * each for each in strides)
-    )
-
-
-KNOWN: Mapping[tuple[str, str], Any] = {
-    ("torch", "FloatStorage"): "float",
-    ("torch._utils", "_rebuild_tensor_v2"): _float_tensor,
-    ("torch.jit._pickle", "build_intlist"): list,
-    ("collections", "OrderedDict"): collections.OrderedDict,
-}
-
-
-def _named_tensors(module: _Module, *, prefix: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    for name, value in module.attributes.items():
-        if isinstance(value, np.ndarray):
-            yield f"{prefix}{name}", value
-        elif isinstance(value, _Module):
-            yield from _named_tensors(value, prefix=f"{prefix}{name}.")
-
-
-def _renamed(found: Mapping[str, NDArray[np.float32]]) -> Arrays:
+def _renamed(found: Tensors, *, where: str) -> Arrays:
+    """NVIDIA's tensors under torch-fidelity's names; the graph scales nothing after normalising."""
     tensors: Arrays = {}
-    for source, target in _layer_names():
+    for source, target in layer_names():
         for leaf, place in LEAVES.items():
-            tensors[f"{target}.{place}"] = found[f"net.layers.{source}.{leaf}"]
-        # The graph scales nothing after normalising.
+            name = f"net.layers.{source}.{leaf}"
+            if name not in found:
+                msg = f"{where}: not this network: it has no tensor {name}"
+                raise ResourceError(msg)
+            tensors[f"{target}.{place}"] = found[name]
         tensors[f"{target}.bn.weight"] = np.ones_like(tensors[f"{target}.bn.bias"])
     return tensors
 
 
-def _layer_names() -> Iterator[tuple[str, str]]:
+def layer_names() -> Iterator[tuple[str, str]]:
     """NVIDIA's name and torch-fidelity's name of each of the 94 convolutions."""
     yield from STEM.items()
     for index, (block, branches) in enumerate(BLOCKS):

@@ -5,10 +5,12 @@ never followed, and what was not asked for by its base name is not read.
 """
 
 import io
+import lzma
 import shutil
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -20,6 +22,17 @@ Member = tuple[str, int, IO[bytes]]
 
 MEMBER_LIMIT_BYTES = 512 << 20
 """No file of a known resource is larger; a bomb is."""
+
+DAMAGED = (
+    EOFError,
+    OSError,
+    RuntimeError,  # an encrypted zip, a compression that Python does not know
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a broken archive ends in."""
 
 
 def read_members(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
@@ -36,8 +49,9 @@ def read_members(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
                 msg = f"{path}: holds {name} more than once"
                 raise ResourceError(msg)
             found[name] = _bounded(file, size_bytes, where=f"{path}: {name}")
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, RuntimeError) as error:
-        msg = f"{path}: damaged or unreadable: {error}"
+    except DAMAGED as error:
+        reason = str(error).partition("\n")[0].removesuffix(":")
+        msg = f"{path}: damaged or unreadable: {reason}"
         raise ResourceError(msg) from error
     return found
 
