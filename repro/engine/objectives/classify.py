@@ -4,13 +4,13 @@ import torch
 from attrs import frozen
 from torch import Generator, nn
 
-from repro.engine.objectives.drifting import LabelledImages
+from repro.engine.datasets import Images
 from repro.engine.objectives.images import draw_indices, signed
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.spec.network import ConvEncoder
 
 
-def classify(spec: ConvEncoder, *, data: LabelledImages) -> Objective:
+def classify(spec: ConvEncoder, *, data: Images) -> Objective:
     """The objective that trains the encoder of *spec* as a classifier of *data*."""
     return Classify(data=data, batch_size=spec.batch_size)
 
@@ -19,7 +19,7 @@ def classify(spec: ConvEncoder, *, data: LabelledImages) -> Objective:
 class Classify:
     """Cross-entropy of random batches, each drawn without replacement."""
 
-    data: LabelledImages
+    data: Images
     batch_size: int
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:

@@ -1,13 +1,13 @@
 """Training by drifting: regress every sample onto itself moved by the drift field."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from attrs import frozen
 from torch import Generator, Tensor, nn
 
+from repro.engine.datasets import Images, Points
 from repro.engine.drift import drift_loss, guidance_weight
 from repro.engine.networks.conv_encoder import ConvEncoder
 from repro.engine.objectives.images import draw_indices, signed
@@ -17,57 +17,58 @@ from repro.spec.network import ConvGenerator, Mlp
 from repro.spec.objective import Alpha, Drifting, FixedAlpha
 
 
-class LabelledImages(Protocol):
-    """uint8 images [N, H, W, C] and their int64 classes [N]."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    num_classes: int
-
-
-class DrawnPoints(Protocol):
-    """A law of points [n, 2] that is drawn afresh."""
-
-    def draw(self, n: int, generator: Generator) -> Tensor: ...
-
-
 def drifting(
     spec: Drifting,
     *,
-    data: Any,
+    data: Images | Points,
     network_spec: ConvGenerator | Mlp,
     encoder: ConvEncoder | None = None,
 ) -> Objective:
-    """The objective of *spec*: on images for a generator of images, else on points."""
-    if isinstance(network_spec, Mlp):
-        return drifting_points(spec, data=data, network_spec=network_spec)
-    return drifting_images(spec, data=data, network_spec=network_spec, encoder=encoder)
+    """The objective of *spec*: on images for a generator of images, on points for one of points.
+
+    Raises:
+        RunError: when the network does not make what the data are, or as `drifting_images` does.
+    """
+    match network_spec, data:
+        case Mlp(), Points():
+            return drifting_points(spec, data=data, network_spec=network_spec)
+        case ConvGenerator(), Images():
+            return drifting_images(spec, data=data, network_spec=network_spec, encoder=encoder)
+        case _:
+            msg = (
+                f"network: kind {network_spec.kind!r} does not fit the data; expected mlp for "
+                "points, conv-generator for images"
+            )
+            raise RunError(msg)
 
 
 def drifting_images(
     spec: Drifting,
     *,
-    data: LabelledImages,
+    data: Images,
     network_spec: ConvGenerator,
     encoder: ConvEncoder | None = None,
 ) -> Objective:
     """The objective of *spec* for a generator of images; *encoder* is trained, and frozen here.
 
-    Raises RunError when the data set has fewer classes than a step draws, or more than the
-    generator knows.
+    Raises:
+        RunError: when the data set has fewer classes than a step draws, or more than the generator
+            knows.
     """
     members = tuple(np.flatnonzero(data.labels == label) for label in range(data.num_classes))
     present = sum(len(each) > 0 for each in members)
     if spec.num_classes_per_step > present:
-        raise RunError(
+        msg = (
             f"objective.num_classes_per_step: {spec.num_classes_per_step}, but images of only "
             f"{present} classes are there; lower it to {present}"
         )
+        raise RunError(msg)
     if network_spec.num_classes < data.num_classes:
-        raise RunError(
+        msg = (
             f"network.num_classes: {network_spec.num_classes}, but the data set has "
             f"{data.num_classes} classes; raise it to {data.num_classes}"
         )
+        raise RunError(msg)
     if encoder is not None:
         encoder.eval().requires_grad_(requires_grad=False)
     return DriftingImages(
@@ -80,7 +81,7 @@ def drifting_images(
     )
 
 
-def drifting_points(spec: Drifting, *, data: DrawnPoints, network_spec: Mlp) -> Objective:
+def drifting_points(spec: Drifting, *, data: Points, network_spec: Mlp) -> Objective:
     """The objective of *spec* for a generator of points: one class, no guidance."""
     return DriftingPoints(spec=spec, data=data, noise_dim=network_spec.noise_dim)
 
@@ -148,7 +149,7 @@ class DriftingPoints:
     """Samples drift to fresh points and off each other."""
 
     spec: Drifting
-    data: DrawnPoints
+    data: Points
     noise_dim: int
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
