@@ -21,7 +21,7 @@ from repro.spec.objective import (
     LinearSchedule,
     PowerLawAlpha,
 )
-from repro.spec.problems import KeyPath, Problem, choice
+from repro.spec.problems import KeyPath, Problem, choice, dotted
 from repro.spec.sample import (
     AdjacentStrided,
     Ddim,
@@ -64,7 +64,8 @@ def _training_is_whole(spec: Spec) -> Iterator[Problem]:
     present = [name for name in (*TRAINING, "encoder") if getattr(spec, name) is not None]
     for name in TRAINING:
         if present and name not in present:
-            yield Problem((name,), f"missing, [{present[0]}] needs it")
+            msg = f"missing, [{present[0]}] needs it"
+            yield Problem((name,), msg, asked_by=(present[0],))
 
 
 def _network_fits_data(spec: Spec) -> Iterator[Problem]:
@@ -188,7 +189,8 @@ def _highest_alpha(alpha: Any) -> float:
 def _encoder_is_used(spec: Spec) -> Iterator[Problem]:
     wanted = isinstance(spec.objective, Drifting) and "encoder" in spec.objective.features
     if wanted and spec.encoder is None:
-        yield Problem(("encoder",), 'missing, objective.features names "encoder"')
+        path = ("objective", "features")
+        yield Problem(("encoder",), f'missing, {dotted(path)} names "encoder"', asked_by=path)
     if spec.encoder and spec.objective and not wanted:
         msg = 'nothing reads it; name "encoder" in objective.features of a drifting objective'
         yield Problem(("encoder",), msg)
@@ -207,7 +209,7 @@ def _warmup_fits(spec: Spec) -> Iterator[Problem]:
 
 def _protocol_is_there(spec: Spec) -> Iterator[Problem]:
     if spec.evaluate and spec.protocol is None:
-        yield Problem(("protocol",), "missing, [[evaluate]] needs it")
+        yield Problem(("protocol",), "missing, [[evaluate]] needs it", asked_by=("evaluate",))
 
 
 def _protocol_is_consistent(spec: Spec) -> Iterator[Problem]:

@@ -21,8 +21,10 @@ from repro.spec import toml
 from repro.spec.problems import KeyPath, choice, dotted, shown
 
 Data = dict[str, Any]
-Places = dict[KeyPath, str]
-"""Where each key was set: `file:line`, or the option of the command line."""
+Place = tuple[str, int]
+"""A file and a line of it from 1; or an option of the command line and 0."""
+Places = dict[KeyPath, Place]
+"""Where each key was set."""
 
 MAX_RUNS = 10_000
 MAX_FILES = 32
@@ -38,8 +40,8 @@ class Source:
     data: Data
 
     def places(self) -> Places:
-        found = toml.lines(self.text)
-        return {path: f"{self.path}:{line}" for path, line in found.items()}
+        """Where each of its keys stands."""
+        return {path: (str(self.path), line) for path, line in toml.lines(self.text).items()}
 
 
 @frozen(kw_only=True)
@@ -48,7 +50,7 @@ class Assignment:
 
     path: tuple[str, ...]
     value: Any
-    place: str
+    place: Place
 
 
 def sources(path: Path) -> tuple[Source, ...]:
@@ -60,8 +62,8 @@ def sources(path: Path) -> tuple[Source, ...]:
     found = [_source(path, [], asked_by="")]
     while "extends" in found[-1].data:
         top = found[-1]
-        place = f"{top.places()['extends',]}: extends: "
-        found.append(_source(_base(top, place), found, asked_by=place))
+        asked_by = f"{shown_place(top.places()['extends',])}: extends: "
+        found.append(_source(_base(top, asked_by), found, asked_by=asked_by))
     return tuple(
         evolve(each, data={key: value for key, value in each.data.items() if key != "extends"})
         for each in reversed(found)
@@ -116,7 +118,8 @@ def places(files: Sequence[Source], assignments: Sequence[Assignment]) -> Places
         data = merge(data, file.data)
     for one in assignments:
         path = resolve(data, one)
-        found = _kept(found, {path}) | {path: one.place}
+        above = {path[:size]: one.place for size in range(1, len(path))}
+        found = above | _kept(found, {path}) | {path: one.place}
         data = assign(data, one)
     return found
 
@@ -165,7 +168,7 @@ def assignment(option: str) -> Assignment:
         value = toml.parse(f"value = {written}", "--set")["value"]
     except SpecError:
         value = written
-    return Assignment(path=path, value=value, place=f"--set {option}")
+    return Assignment(path=path, value=value, place=(f"--set {option}", 0))
 
 
 def assign(data: Data, one: Assignment) -> Data:
@@ -193,12 +196,12 @@ def resolve(data: Any, one: Assignment) -> KeyPath:
                 data = data[step]
             case _:
                 msg = f"{dotted(path)} is a value, not a table"
-                raise SpecError(f"{one.place}: {'.'.join(one.path)}: {msg}")
+                raise SpecError(f"{shown_place(one.place)}: {dotted(one.path)}: {msg}")
         path = (*path, step)
     return path
 
 
-def _index(entries: list[Any], part: str, path: KeyPath, place: str) -> int:
+def _index(entries: list[Any], part: str, path: KeyPath, place: Place) -> int:
     names = [each.get("name") if isinstance(each, dict) else None for each in entries]
     if part in names:
         return names.index(part)
@@ -206,7 +209,7 @@ def _index(entries: list[Any], part: str, path: KeyPath, place: str) -> int:
         return int(part[:9])
     valid = [name for name in names if isinstance(name, str)]
     listed = choice(part, valid) if valid else f"expected 0 to {len(entries) - 1}"
-    raise SpecError(f"{place}: {dotted(path)} has no entry {part!r}, {listed}")
+    raise SpecError(f"{shown_place(place)}: {dotted(path)} has no entry {part!r}, {listed}")
 
 
 def _assigned(data: Any, path: KeyPath, value: Any) -> Any:
@@ -234,14 +237,14 @@ def combinations(sweep: Data, found: Places) -> Iterator[tuple[Assignment, ...]]
     ]
     num = math.prod(len(axis) for axis in axes)
     if num > MAX_RUNS:
-        place = _sweep_place((), found)
-        raise SpecError(f"{place}: makes {num} runs, expected at most {MAX_RUNS}")
+        place = shown_place(_sweep_place((), found))
+        raise SpecError(f"{place}: sweep: makes {num} runs, expected at most {MAX_RUNS}")
     return product(*axes)
 
 
 def _axes(
     table: Any, path: tuple[str, ...], found: Places
-) -> Iterator[tuple[tuple[str, ...], list[Any], str]]:
+) -> Iterator[tuple[tuple[str, ...], list[Any], Place]]:
     place = _sweep_place(path, found)
     if isinstance(table, dict) and table:
         for key, inner in table.items():
@@ -249,10 +252,21 @@ def _axes(
     elif path and isinstance(table, list) and table:
         yield tuple(".".join(path).split(".")), table, place
     else:
-        raise SpecError(f"{place}: expected an array of values, got {shown(table)}")
+        msg = f"expected an array of values, got {shown(table)}"
+        raise SpecError(f"{shown_place(place)}: {dotted(('sweep', *path))}: {msg}")
 
 
-def _sweep_place(path: tuple[str, ...], found: Places) -> str:
-    whole = ("sweep", *path)
-    known = (whole[:size] for size in range(len(whole), 0, -1) if whole[:size] in found)
-    return f"{found.get(next(known, ()), '')}: {dotted(whole)}"
+def _sweep_place(path: tuple[str, ...], found: Places) -> Place:
+    return nearest_place(("sweep", *path), found) or ("--set sweep", 0)
+
+
+def nearest_place(path: KeyPath, found: Places) -> Place | None:
+    """Where a path was set, or else the nearest table above it."""
+    above = (path[:size] for size in range(len(path), 0, -1))
+    return next((found[each] for each in above if each in found), None)
+
+
+def shown_place(place: Place) -> str:
+    """`file:line`, as editors read it."""
+    name, line = place
+    return f"{name}:{line}" if line else name

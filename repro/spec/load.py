@@ -2,11 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
+from operator import itemgetter
 from pathlib import Path
 
 from repro.errors import SpecError
 from repro.spec import compose
-from repro.spec.compose import Assignment, Data, Places, Source
+from repro.spec.compose import (
+    Assignment,
+    Data,
+    Place,
+    Places,
+    Source,
+    nearest_place,
+    shown_place,
+)
 from repro.spec.document import Spec
 from repro.spec.identity import run_id
 from repro.spec.problems import KeyPath, Problem, dotted
@@ -55,17 +64,13 @@ def _combinations(
 
 
 def _said(found: Sequence[Problem], places: Places, path: Path) -> list[str]:
-    return [
-        f"{_place(each.path, places, path)}: {_prefix(each.path)}{each.message}" for each in found
-    ]
+    placed = [(_place(each, places) or (str(path), 0), each) for each in found]
+    placed.sort(key=itemgetter(0))
+    return [f"{shown_place(place)}: {_prefix(each.path)}{each.message}" for place, each in placed]
 
 
-def _place(path: KeyPath, places: Places, file: Path) -> str:
-    """Where the nearest part of a path was set, from the value outwards."""
-    for size in range(len(path), 0, -1):
-        if path[:size] in places:
-            return places[path[:size]]
-    return str(file)
+def _place(problem: Problem, places: Places) -> Place | None:
+    return nearest_place(problem.path, places) or nearest_place(problem.asked_by, places)
 
 
 def _prefix(path: KeyPath) -> str:

@@ -82,29 +82,19 @@ class Selection:
     primary: str
 
 
-Part = (
-    Dataset
-    | Reference
-    | Training
-    | Instrument
-    | Sampling
-    | Statistics
-    | Evaluation
-    | Selection
-    | Any  # an installed package may bring a data set or an encoder
-)
-
-
 @frozen(kw_only=True)
 class Stage:
-    """A node of the plan. `inputs` are the ids it builds on, `payload` the data of its id."""
+    """A node of the plan. `inputs` are the ids it builds on, `payload` the data of its id.
+
+    `spec` is its part of the spec: a `Training`, a `Sampling`, a data set, ... as `kind` says.
+    """
 
     kind: StageKind
     name: str
     stage_id: str
     inputs: tuple[str, ...]
     payload: Mapping[str, Any] = field(repr=False)
-    spec: Part
+    spec: Any
 
 
 def stages(spec: Spec) -> tuple[Stage, ...]:

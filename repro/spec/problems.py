@@ -26,6 +26,8 @@ class Problem:
     message: str
     unknown: bool = False
     """The key itself is the mistake: without it, the rest can still be judged."""
+    asked_by: KeyPath = ()
+    """What needs a thing that is missing, and so has the line."""
 
 
 class Mistake(Exception):  # noqa: N818 - it is one of many, and becomes a SpecError
@@ -45,7 +47,9 @@ def dotted(path: KeyPath) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for a message, cut short however long or deep it is."""
+    """A value for a message, as TOML has it, cut short however long or deep it is."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return _SHORT.repr(value)
 
 
@@ -53,5 +57,5 @@ def choice(name: Any, valid: Iterable[str]) -> str:
     """The nearest of *valid* to a mistyped *name*, or all of them when none is near."""
     names = sorted(set(valid))
     near = difflib.get_close_matches(str(name)[:80], names, n=1)
-    listed = f"expected one of: {', '.join(names)}" if names else "expected none"
+    listed = f"expected one of: {', '.join(names)}" if names else "there is none"
     return f"did you mean {near[0]!r}? {listed}" if near else listed

@@ -1,0 +1,301 @@
+"""Random specs that can be run, and random ways to write one down."""
+
+import json
+import math
+from typing import Any
+
+from hypothesis import strategies as st
+
+from repro.spec import Spec
+from repro.spec.checks import check
+from repro.spec.data import (
+    Checkerboard,
+    Cifar10,
+    Digits,
+    FashionMnist,
+    ImageFolder,
+    StandIn,
+    SwissRoll,
+)
+from repro.spec.evaluate import (
+    Checkpoints,
+    DatasetReference,
+    Evaluate,
+    Fid,
+    FileReference,
+    InceptionV3Compat,
+    Isc,
+    Kid,
+    Prc,
+    Protocol,
+    Select,
+    ShippedReference,
+)
+from repro.spec.network import ConvEncoder, ConvGenerator, Mlp, UNet2D
+from repro.spec.objective import (
+    CosineSchedule,
+    Denoise,
+    Drifting,
+    FixedAlpha,
+    LinearSchedule,
+    PowerLawAlpha,
+)
+from repro.spec.sample import (
+    AdjacentStrided,
+    Ddim,
+    Ddpm,
+    FromCheckpoint,
+    FromDataset,
+    MeanScaled,
+    OneStep,
+    UniformNoise,
+)
+from repro.spec.train import ConstantEma, ConstantLr, CosineLr, Train, WarmupEma, checkpoint_steps
+
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64).map("sha256:{}".format)
+POSITIVE = st.floats(1e-9, 1e9)
+FRACTION = st.floats(0, 1, exclude_max=True)
+SEEDS = st.integers(0, 2**63 - 1)
+COUNTS = st.integers(2, 10_000)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+def lr_schedules(steps: int) -> st.SearchStrategy[Any]:
+    warmup = st.integers(0, steps)
+    return st.builds(ConstantLr, warmup_steps=warmup) | st.builds(
+        CosineLr, warmup_steps=warmup, final_ratio=FRACTION
+    )
+
+
+@st.composite
+def trainings(draw: st.DrawFn) -> Train:
+    steps = draw(st.integers(1, 5000))
+    return Train(
+        steps=steps,
+        seed=draw(SEEDS),
+        lr=draw(POSITIVE),
+        lr_schedule=draw(lr_schedules(steps)),
+        betas=draw(st.tuples(FRACTION, FRACTION)),
+        eps=draw(POSITIVE),
+        weight_decay=draw(st.floats(0, 1)),
+        accumulate=draw(st.integers(1, 8)),
+        clip_norm=draw(POSITIVE | st.just(math.inf)),
+        ema=draw(st.builds(ConstantEma, decay=FRACTION) | st.builds(WarmupEma, decay=FRACTION)),
+        checkpoint_every=draw(st.integers(1, 2000)),
+        initial_checkpoint=draw(st.booleans()),
+    )
+
+
+def alphas() -> st.SearchStrategy[Any]:
+    scale = st.floats(1, 9)
+    return st.builds(FixedAlpha, value=scale) | st.tuples(scale, scale).map(
+        lambda two: PowerLawAlpha(low=min(two), high=max(two))
+    )
+
+
+@st.composite
+def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
+    encoded = draw(st.booleans())
+    return {
+        "data": draw(st.sampled_from([Cifar10(), FashionMnist(split="test"), StandIn()])),
+        "network": draw(
+            st.builds(
+                ConvGenerator,
+                channels=st.lists(st.integers(1, 99), min_size=1, max_size=4).map(tuple),
+            )
+        ),
+        "encoder": draw(st.builds(ConvEncoder, seed=SEEDS)) if encoded else None,
+        "objective": Drifting(
+            features=("pixels", "encoder") if encoded else ("pixels",),
+            temperatures=tuple(draw(st.sets(POSITIVE, min_size=1, max_size=4))),
+            num_classes_per_step=draw(st.integers(1, 10)),
+            num_generated=draw(COUNTS),
+            alpha=draw(alphas()),
+        ),
+    }
+
+
+@st.composite
+def drifting_on_points(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "data": draw(st.builds(Checkerboard, noise=FRACTION) | st.builds(SwissRoll)),
+        "network": draw(st.builds(Mlp, hidden=st.lists(COUNTS, min_size=1).map(tuple))),
+        "objective": Drifting(num_classes_per_step=1, alpha=FixedAlpha()),
+    }
+
+
+@st.composite
+def denoising(draw: st.DrawFn) -> dict[str, Any]:
+    groups = draw(st.integers(1, 32))
+    widths = draw(st.lists(st.integers(1, 8), min_size=1, max_size=3))
+    linear = st.tuples(st.floats(1e-9, 0.1), st.floats(0.2, 0.9)).map(
+        lambda two: LinearSchedule(beta_start=two[0], beta_end=two[1])
+    )
+    return {
+        "data": draw(st.sampled_from([Cifar10(), Digits(), FashionMnist()])),
+        "network": UNet2D(
+            channels=tuple(groups * width for width in widths),
+            attention=tuple(draw(st.booleans()) for _ in widths),
+            norm_groups=groups,
+            dropout=draw(FRACTION),
+        ),
+        "objective": draw(
+            st.builds(
+                Denoise,
+                prediction=st.sampled_from(["epsilon", "v", "sample"]),
+                schedule=linear | st.builds(CosineSchedule),
+                batch_size=COUNTS,
+            )
+        ),
+    }
+
+
+def samplers(objective: Any) -> st.SearchStrategy[Any]:
+    if isinstance(objective, Drifting):
+        return st.builds(OneStep, alpha=POSITIVE)
+    steps = st.integers(1, 1000)
+    return (
+        st.builds(Ddpm, steps=steps)
+        | st.builds(Ddim, steps=steps, eta=st.floats(0, 1))
+        | st.builds(AdjacentStrided, steps=steps, allow_biased=st.booleans())
+        | st.builds(MeanScaled, eta=FRACTION)
+    )
+
+
+def references() -> st.SearchStrategy[Any]:
+    return (
+        st.builds(ShippedReference, digest=DIGESTS)
+        | st.builds(FileReference, path=st.just("a/b.safetensors"), digest=DIGESTS)
+        | st.builds(DatasetReference, data=st.just(Cifar10(split="test")), num_features=COUNTS)
+    )
+
+
+@st.composite
+def evaluations(draw: st.DrawFn, parts: dict[str, Any], *, num_samples: int) -> list[Evaluate]:
+    sets: list[st.SearchStrategy[Any]] = [
+        st.builds(UniformNoise, num_samples=st.just(num_samples), seed=SEEDS),
+        st.builds(FromDataset, data=st.just(Cifar10()), num_samples=st.just(num_samples)),
+    ]
+    if parts and not isinstance(parts["data"], Checkerboard | SwissRoll):
+        sampler = samplers(parts["objective"])
+        sets.append(st.builds(FromCheckpoint, sampler=sampler, num_samples=st.just(num_samples)))
+    names = draw(st.sets(st.from_regex(r"[a-z0-9][a-z0-9.-]{0,9}", fullmatch=True), max_size=4))
+    return [
+        Evaluate(
+            name=name,
+            sample=(sample := draw(st.one_of(sets))),
+            checkpoints=draw(checkpoints(parts["train"])) if hasattr(sample, "sampler") else None,
+            extractor=draw(st.none() | st.just(InceptionV3Compat(inception_weights="none"))),
+            reference=draw(st.none() | references()),
+        )
+        for name in sorted(names)
+    ]
+
+
+def checkpoints(train: Train) -> st.SearchStrategy[Any]:
+    existing = checkpoint_steps(train)
+    return (
+        st.none()
+        | st.builds(Checkpoints, last=st.integers(0, min(3, len(existing))))
+        | st.sets(st.sampled_from(existing), max_size=3).map(
+            lambda some: Checkpoints(steps=tuple(some))
+        )
+    )
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> Spec:
+    """Any spec that passes every check."""
+    parts: dict[str, Any] = draw(
+        st.just({}) | drifting_on_images() | drifting_on_points() | denoising()
+    )
+    if parts:
+        parts["train"] = draw(trainings())
+    reference = DatasetReference(data=ImageFolder(path="photos", digest=draw(DIGESTS)))
+    evaluates = draw(evaluations(parts, num_samples=draw(st.integers(20, 10_000))))
+    every: list[Any] = [Fid(), Kid(), Prc(), Isc()]
+    metrics = draw(st.lists(st.sampled_from(every), min_size=1, unique=True))
+    spec = Spec(
+        schema=1,
+        title=draw(TEXT),
+        notes=draw(TEXT),
+        **parts,
+        protocol=Protocol(reference=draw(references()), metrics=(*metrics,)) if evaluates else None,
+        evaluate=tuple(evaluates),
+        select=_selection(evaluates, metrics),
+        reference=None if parts or evaluates else reference,
+    )
+    assert not check(spec)
+    return spec
+
+
+def _selection(evaluates: list[Evaluate], metrics: list[Any]) -> Select | None:
+    alike = [
+        each.name
+        for each in evaluates
+        if (each.extractor, each.reference) == (evaluates[0].extractor, evaluates[0].reference)
+    ]
+    kinds = {each.kind for each in metrics} - {"prc"}
+    return Select(among=tuple(alike), primary=f"{min(kinds)}:min") if alike and kinds else None
+
+
+@st.composite
+def toml_texts(draw: st.DrawFn, data: dict[str, Any]) -> str:
+    """TOML that says *data*: any key order, comments, tables inline, dotted or under a header."""
+    pairs, sections = _written(draw, data, ())
+    return "\n".join([*pairs, *sections]) + "\n"
+
+
+def _written(
+    draw: st.DrawFn, table: dict[str, Any], path: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    pairs: list[str] = []
+    sections: list[str] = []
+    for key in draw(st.permutations(sorted(table))):
+        value = table[key]
+        written = draw(st.sampled_from([key, f'"{key}"', f"'{key}'"]))
+        if isinstance(value, dict) and value and draw(st.booleans()):
+            sections.extend(_section(draw, value, (*path, key), "[{}]"))
+        elif isinstance(value, dict) and value and draw(st.booleans()):
+            pairs.extend(f"{key} . {line}" for line in _lines(draw, value))
+        elif _is_tables(value) and draw(st.booleans()):
+            for entry in value:
+                sections.extend(_section(draw, entry, (*path, key), "[[{}]]"))
+        else:
+            pairs.append(f"{written} = {_value(draw, value)}{draw(_COMMENTS)}")
+    return pairs, sections
+
+
+_COMMENTS = st.sampled_from(["", "  # a comment", '  # [a] "b" = {c', "\n# a line\n"])
+
+
+def _lines(draw: st.DrawFn, table: dict[str, Any]) -> list[str]:
+    return [f"{key} = {_value(draw, value)}" for key, value in table.items()]
+
+
+def _section(
+    draw: st.DrawFn, table: dict[str, Any], path: tuple[str, ...], header: str
+) -> list[str]:
+    pairs, sections = _written(draw, table, path)
+    return [header.format(".".join(path)), *pairs, *sections]
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+
+
+def _value(draw: st.DrawFn, value: Any) -> str:
+    match value:
+        case dict():
+            return "{ " + ", ".join(_lines(draw, value)) + " }"
+        case list():
+            gap = draw(st.sampled_from([" ", "\n", " # ], \n"]))
+            return "[" + gap + "".join(f"{_value(draw, each)},{gap}" for each in value) + "]"
+        case bool():
+            return str(value).lower()
+        case float() if value.is_integer() and abs(value) < 2**53 and draw(st.booleans()):
+            return str(int(value))
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case _:
+            return repr(value)
