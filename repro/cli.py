@@ -171,7 +171,9 @@ def fetch(
 
 @repro.command()
 @click.argument("studies", nargs=-1)
-@click.option("--claims", is_flag=True, help="Print the verdicts; exit 1 if one is not as expected.")
+@click.option(
+    "--claims", is_flag=True, help="Print the verdicts; exit 1 if one is not as expected."
+)
 @click.option(
     "--reports", type=FOLDER, default=Path("reports"), show_default=True, help="Claims and pages."
 )
@@ -201,9 +203,7 @@ def report(
 @click.option("--csv", is_flag=True, help="Print CSV.")
 @click.option("--parquet", type=FILE, help="Write the rows to a Parquet file.")
 @click.pass_obj
-def sql(
-    places: Places, statement: str, json_: bool, csv: bool, parquet: Path | None
-) -> None:
+def sql(places: Places, statement: str, json_: bool, csv: bool, parquet: Path | None) -> None:
     """Query the ledger: a SELECT, or the name of a query in ledger/queries."""
     from repro.ledger import export_parquet, named_query, query
 
@@ -270,11 +270,14 @@ def rebuild(places: Places, json_: bool) -> None:
     """Make ledger.duckdb again from the segments."""
     from repro.ledger import rebuild as rebuild_ledger
 
-    num_records = rebuild_ledger(places.ledger)
+    folded = rebuild_ledger(places.ledger)
     if json_:
-        terminal.print_json({"records": num_records})
+        terminal.print_json({"records": folded.num_records, "problems": folded.problems})
     else:
-        terminal.print_line(f"{num_records} records")
+        terminal.print_line(f"{folded.num_records} records")
+        for problem in folded.problems:
+            terminal.print_line(problem)
+    sys.exit(1 if folded.problems else 0)
 
 
 @ledger.command()

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.tree import Tree
-
     from repro.engine.plan import PlannedStage, RunPlan
     from repro.engine.progress import Advance
+    from repro.engine.run import Outcome
 
 MARKS = {"done": "[green]✓[/]", "to do": "[yellow]•[/]", "blocked": "[red]✗[/]"}
 
@@ -43,23 +42,74 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 def print_plan(plan: "RunPlan") -> None:
     """Draw the stages of a run as a tree: done, to do and why, missing and how to get it."""
+    _console().print(_tree(plan))
+
+
+def say_plan(plan: "RunPlan") -> None:
+    """Draw the same tree on standard error, before the work starts."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(_tree(plan))
+
+
+def _tree(plan: "RunPlan") -> Any:
     from rich.markup import escape
     from rich.tree import Tree
 
     tree = Tree(f"[bold]{escape(plan.title)}[/]  run {plan.run_id}")
-    branches: dict[str, Tree] = {}
+    branches, depths = {"": tree}, {"": 0}
     for stage in plan.stages:
-        parent = next((branches[each] for each in reversed(stage.inputs) if each in branches), tree)
-        branches[stage.stage_id] = parent.add(_label(stage))
+        parent = max(stage.inputs, key=depths.__getitem__, default="")  # the longest way here
+        branches[stage.stage_id] = branches[parent].add(_label(stage))
+        depths[stage.stage_id] = depths[parent] + 1
         for missing in stage.missing:
             branches[stage.stage_id].add(f"[red]missing:[/] {escape(missing)}")
-    _console().print(tree)
+    return tree
 
 
 def _label(stage: "PlannedStage") -> str:
     from rich.markup import escape
 
-    return f"{MARKS[stage.state]} {escape(stage.name)}  [dim]{stage.stage_id}  {escape(stage.why)}[/]"
+    name = f"{stage.kind} {escape(stage.name)}"
+    return f"{MARKS[stage.state]} {name}  [dim]{stage.stage_id}  {escape(stage.why)}[/]"
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV (RFC 4180), a header first; an absent value is an empty field."""
+    import csv
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """One line a measurement, run id first; then whether anything had to be computed."""
+    for each in outcome.measurements:
+        error = "" if each["se"] is None else f" ± {each['se']:.2g}"
+        print_line(
+            f"{outcome.run_id}  {each['evaluation']}  {each['metric']} {each['value']:.6g}{error}"
+            f"  n={each['num_samples']}  protocol {each['protocol_id']}"
+        )
+    done = "by" if outcome.computed else "nothing to do: finished by"
+    say(f"{outcome.title}: {done} execution {outcome.execution_id}")
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Nested facts, a dotted path and a value a line."""
+    for path, value in flat(facts):
+        print_line(f"{path}  {value}")
+
+
+def print_checks(checks: Iterable[Mapping[str, Any]]) -> None:
+    """One known answer a line: whether it came out, what did, what should have."""
+    print_table(
+        ("check", "passed", "found", "expected", "tolerance"),
+        [
+            (each["name"], each["passed"], each["found"], each["expected"], each["tolerance"])
+            for each in checks
+        ],
+    )
 
 
 def _console() -> Any:
@@ -108,10 +158,14 @@ class Bars:
             yield advance
 
 
-def flat(facts: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested facts as dotted paths, for a table of two columns."""
-    for key, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, prefix=f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def flat(value: Any, *, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested facts as dotted paths with their values."""
+    match value:
+        case Mapping():
+            for key, item in value.items():
+                yield from flat(item, path=f"{path}.{key}" if path else key)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                yield from flat(item, path=f"{path}.{index}")
+        case _:
+            yield path, value

@@ -30,7 +30,7 @@ from repro.engine.samplers.table import DENOISING_SAMPLERS
 from repro.engine.schedules import forward_process
 from repro.errors import RunError
 from repro.spec.objective import Denoise, NoiseSchedule
-from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
+from repro.spec.sample import Ddim, Ddpm, DenoisingSampler
 
 MEAN = 0.3
 STD = 0.5
@@ -38,8 +38,6 @@ MEAN_TOLERANCE = 0.05
 STD_TOLERANCE = 0.3
 DISCRETISATION_FACTOR = 1.1
 DISCRETISATION_MARGIN = 0.02
-
-Calibrated = Ddpm | Ddim | AdjacentStrided | MeanScaled
 
 
 @frozen(kw_only=True)
@@ -63,7 +61,7 @@ class CalibrationResult:
         )
 
 
-def calibrate(sampler: Calibrated, schedule: NoiseSchedule) -> CalibrationResult:
+def calibrate(sampler: DenoisingSampler, schedule: NoiseSchedule) -> CalibrationResult:
     """Run *sampler* on *schedule* with a perfect network and hold it against the exact answer."""
     mean, std, nfe = _moments(sampler, schedule)
     _, ancestral, _ = _moments(Ddpm(steps=nfe), schedule)
@@ -79,7 +77,9 @@ def calibrate(sampler: Calibrated, schedule: NoiseSchedule) -> CalibrationResult
     )
 
 
-def refuse_biased(result: CalibrationResult, sampler: Calibrated, schedule: NoiseSchedule) -> None:
+def refuse_biased(
+    result: CalibrationResult, sampler: DenoisingSampler, schedule: NoiseSchedule
+) -> None:
     """Stop unless the sampler passed or its spec allows a biased one.
 
     Raises:
@@ -112,7 +112,7 @@ class _Impulses:
         return noise
 
 
-def _moments(sampler: Calibrated, schedule: NoiseSchedule) -> tuple[float, float, int]:
+def _moments(sampler: DenoisingSampler, schedule: NoiseSchedule) -> tuple[float, float, int]:
     """Mean, standard deviation and network calls of the sampler with a perfect network."""
     calls = 0
     perfect = _perfect_network(schedule)
@@ -146,5 +146,5 @@ def _perfect_network(schedule: NoiseSchedule) -> Predict:
     return epsilon
 
 
-def _unclipped(sampler: Calibrated) -> Calibrated:
+def _unclipped(sampler: DenoisingSampler) -> DenoisingSampler:
     return attrs.evolve(sampler, clip=False) if isinstance(sampler, Ddpm | Ddim) else sampler

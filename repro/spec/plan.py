@@ -26,7 +26,13 @@ from repro.spec.evaluate import (
 from repro.spec.identity import identity_data
 from repro.spec.network import Network
 from repro.spec.objective import Denoise, NoiseSchedule, Objective
-from repro.spec.sample import FromCheckpoint, FromDataset, OneStep, Sampler, SampleSet
+from repro.spec.sample import (
+    DenoisingSampler,
+    FromCheckpoint,
+    FromDataset,
+    OneStep,
+    SampleSet,
+)
 from repro.spec.train import Train, checkpoint_steps
 
 StageKind = Literal[
@@ -47,7 +53,7 @@ class Training:
 class Instrument:
     """A sampler on the noise schedule that it was trained for."""
 
-    sampler: Sampler
+    sampler: DenoisingSampler
     schedule: NoiseSchedule
 
 

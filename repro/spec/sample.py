@@ -60,6 +60,7 @@ class MeanScaled:
     allow_biased: bool = False
 
 
+DenoisingSampler = Ddpm | Ddim | AdjacentStrided | MeanScaled
 Sampler = OneStep | Ddpm | Ddim | AdjacentStrided | MeanScaled
 
 

@@ -1,0 +1,71 @@
+"""What every kind of a spec becomes: one page.
+
+A kind that an installed package brings (entry-point group `repro.spec.<slot>`) is built by the
+function that the same package names under the same kind in the group `repro.engine`; it takes the
+arguments of its slot below.
+
+- data set: `(spec, cache)` -> `Images` or `Points`
+- network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,)
+- encoder: `(spec, shape, num_classes)` -> a module with `features`
+- objective: `(spec, materials)` -> an `Objective`
+- sampler: see `samplers.sampler.DenoisingSampler`
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from attrs import frozen
+
+from repro.engine.datasets import LOADERS, Images, Points
+from repro.engine.networks.conv_encoder import conv_encoder
+from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.networks.mlp import mlp
+from repro.engine.networks.unet2d import unet2d
+from repro.engine.objectives.denoise import denoise
+from repro.engine.objectives.drifting import drifting
+from repro.engine.samplers.table import DENOISING_SAMPLERS
+from repro.errors import RunError
+from repro.spec.network import ConvEncoder, ConvGenerator, Mlp, UNet2D
+from repro.spec.objective import Denoise, Drifting
+
+
+@frozen(kw_only=True, eq=False)
+class Materials:
+    """What an objective may draw on; the encoder is trained, or None."""
+
+    data: Images | Points
+    network: Any
+    encoder: Any
+
+
+BUILDERS: Mapping[type, Callable[..., Any]] = {
+    **LOADERS,
+    ConvGenerator: conv_generator,
+    Mlp: lambda spec, shape: mlp(spec),
+    UNet2D: unet2d,
+    ConvEncoder: conv_encoder,
+    Drifting: lambda spec, given: drifting(
+        spec, data=given.data, network_spec=given.network, encoder=given.encoder
+    ),
+    Denoise: lambda spec, given: denoise(spec, data=given.data),
+    **DENOISING_SAMPLERS,
+}
+
+
+def builder_of(spec: Any) -> Callable[..., Any]:
+    """The function that makes what *spec* describes.
+
+    Raises:
+        RunError: when neither this package nor an installed one can build the kind.
+    """
+    if built_in := BUILDERS.get(type(spec)):
+        return built_in
+    for plugin in entry_points(group="repro.engine", name=spec.kind):
+        found: Callable[..., Any] = plugin.load()
+        return found
+    msg = (
+        f"kind {spec.kind!r}: no installed package builds it; its package must name a function "
+        f"for {spec.kind!r} in the entry-point group repro.engine"
+    )
+    raise RunError(msg)

@@ -1,0 +1,1 @@
+"""What each kind of stage does: read what earlier stages left, compute, record what it leaves."""

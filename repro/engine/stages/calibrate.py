@@ -1,0 +1,35 @@
+"""Holding a sampler against an exact Gaussian before it may sample."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import asdict
+
+from repro.engine.calibrate import calibrate as calibrate_sampler
+from repro.engine.calibrate import refuse_biased
+from repro.engine.execution import Execution
+from repro.ledger.records import Calibration
+from repro.spec import Stage
+from repro.spec.plan import Instrument
+
+
+def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
+    """Record what the sampler does to N(0.3, 0.5^2); stop if it is biased and not allowed to be.
+
+    Raises:
+        RunError: see `refuse_biased`; the finding is on record all the same.
+    """
+    part: Instrument = stage.spec
+    result = calibrate_sampler(part.sampler, part.schedule)
+    facts = asdict(result)
+    execution.record(
+        Calibration(
+            stage_id=stage.stage_id,
+            subject=dict(stage.payload),
+            facts=facts,
+            passed=result.passed,
+            allow_biased=part.sampler.allow_biased,
+        )
+    )
+    refuse_biased(result, part.sampler, part.schedule)
+    return {"passed": result.passed, "allow_biased": part.sampler.allow_biased}

@@ -1,0 +1,160 @@
+"""Reference statistics and evaluations: features, values, and everything that they rest on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from repro.engine import resources
+from repro.engine.evaluation import evaluate as evaluator
+from repro.engine.evaluation.extractor import open_extractor
+from repro.engine.evaluation.references import make_reference, shipped_path
+from repro.engine.execution import Execution
+from repro.engine.stages.prepare import load_images
+from repro.ledger import store
+from repro.ledger.records import Artifact, Measurement, Protocol
+from repro.metrics.features import encode_features
+from repro.metrics.influence import encode_influences
+from repro.metrics.reference import encode_reference, read_reference
+from repro.spec import Stage
+from repro.spec.evaluate import (
+    DatasetReference,
+    FileReference,
+    InceptionV3Compat,
+    ShippedReference,
+)
+from repro.spec.plan import Evaluation, Statistics
+
+BATCH_SIZE = 32
+
+
+def reference(execution: Execution, stage: Stage) -> Mapping[str, Any]:
+    """Make the statistics, or take those of a file into the ledger; either way held to a digest."""
+    part: Statistics = stage.spec
+    match part.reference:
+        case ShippedReference(name=name, digest=digest):
+            return _taken(execution, stage, shipped_path(name), digest=digest)
+        case FileReference(path=path, digest=digest):
+            return _taken(execution, stage, Path(path), digest=digest)
+        case DatasetReference():
+            return _made(execution, stage, part.reference)
+
+
+def evaluate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
+    """Measure a set of images; keep the features and influence values beside the numbers."""
+    part: Evaluation = stage.spec
+    sampled = execution.only_input(stage, "sample")
+    referred = execution.only_input(stage, "reference")
+    result = evaluator.evaluate(
+        load_file(execution.path_of(sampled, "samples"))["images"],
+        extractor=part.extractor,
+        reference=read_reference(execution.path_of(referred, "reference")),
+        metrics=part.metrics,
+        weights_path=_weights_path(execution, part.extractor),
+        batch_size=BATCH_SIZE,
+        device=execution.device,
+        quantisation=_quantisation(execution.artifact(sampled, "samples")),
+        progress=execution.progress,
+    )
+    files = {
+        "features": encode_features(result.features),
+        "influence": encode_influences(
+            {each.metric: each.influence for each in result.measured if each.influence is not None}
+        ),
+    }
+    kept = {
+        role: execution.keep(
+            stage, store.put_bytes(execution.root, data), role=role, name=f"{role}.safetensors"
+        )
+        for role, data in files.items()
+    }
+    for each in result.measured:
+        execution.record(Protocol(protocol_id=each.protocol_id, facts=each.protocol))
+        execution.record(_measurement(execution, stage, each, kept=kept))
+    return {each.metric: each.value for each in result.measured}
+
+
+def _taken(execution: Execution, stage: Stage, path: Path, *, digest: str) -> Mapping[str, Any]:
+    statistics = read_reference(path, digest=digest)
+    execution.keep(
+        stage,
+        store.put_file(execution.root, path),
+        role="reference",
+        name=path.name,
+        facts={"digest": statistics.digest},
+    )
+    return {"digest": statistics.digest, "count": statistics.moments.count}
+
+
+def _made(execution: Execution, stage: Stage, spec: DatasetReference) -> Mapping[str, Any]:
+    part: Statistics = stage.spec
+    data = load_images(execution, spec.data)
+    extractor = part.extractor or InceptionV3Compat()
+    statistics = make_reference(
+        data.images[: spec.num_images],
+        extractor=open_extractor(
+            extractor,
+            weights_path=_weights_path(execution, extractor),
+            device=execution.device,
+        ),
+        dataset=spec.data.kind,
+        split=getattr(spec.data, "split", "all"),
+        num_features=spec.num_features,
+        batch_size=BATCH_SIZE,
+        progress=execution.progress,
+    )
+    execution.keep(
+        stage,
+        store.put_bytes(execution.root, encode_reference(statistics)),
+        role="reference",
+        name="reference.safetensors",
+        facts={"digest": statistics.digest},
+    )
+    return {"digest": statistics.digest, "count": statistics.moments.count}
+
+
+def _measurement(
+    execution: Execution,
+    stage: Stage,
+    measured: evaluator.Measured,
+    *,
+    kept: Mapping[str, Artifact],
+) -> Measurement:
+    sampled = execution.only_input(stage, "sample")
+    samples = execution.artifact(sampled, "samples")
+    referred = execution.only_input(stage, "reference")
+    return Measurement(
+        stage_id=stage.stage_id,
+        evaluation=stage.name,
+        checkpoint_step=sampled.spec.checkpoint,
+        metric=measured.metric,
+        value=measured.value,
+        se=measured.se,
+        se_kind=measured.se_kind,
+        unit=measured.unit,
+        num_samples=measured.num_samples,
+        protocol_id=measured.protocol_id,
+        samples=samples.sha256,
+        features=kept["features"].sha256,
+        influence=None if measured.influence is None else kept["influence"].sha256,
+        reference=execution.artifact(referred, "reference").sha256,
+        pairing=samples.facts["pairing"],
+        facts={**measured.facts, "sample": dict(samples.facts)},
+    )
+
+
+def _weights_path(execution: Execution, extractor: InceptionV3Compat) -> Path | None:
+    """The cached standard weights, verified; a random network needs no file."""
+    if extractor.inception_weights == "none":
+        return None
+    return resources.fetch(
+        "inception",
+        cache=execution.cache,
+        offline=execution.offline,
+        notify=execution.progress.notify,
+    )
+
+
+def _quantisation(samples: Artifact) -> Any:
+    return samples.facts["quantisation"]

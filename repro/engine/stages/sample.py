@@ -1,0 +1,163 @@
+"""Making the images of an evaluation: one safetensors file, and a sheet to look at."""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import save
+
+from repro import digest
+from repro.engine.checkpoint import load_weights
+from repro.engine.execution import Execution
+from repro.engine.sampling import QUANTISATION, sample_images
+from repro.engine.stages.prepare import load_images, shape_of
+from repro.engine.stages.train import untrained, weights_at
+from repro.errors import RunError
+from repro.ledger import store
+from repro.spec import Stage
+from repro.spec.plan import Sampling
+from repro.spec.sample import FromCheckpoint, FromDataset, UniformNoise
+
+BATCH_SIZE = 64
+SHEET_SIDE = 8
+
+
+@frozen(kw_only=True, eq=False)
+class SampleArrays:
+    """uint8 images [N, H, W, C]; what each was made from: a seed or an index, and a label, [N]."""
+
+    images: NDArray[np.uint8]
+    sources: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    facts: Mapping[str, Any]
+
+
+def sample(execution: Execution, stage: Stage) -> Mapping[str, Any]:
+    """Make the images and keep them."""
+    part: Sampling = stage.spec
+    made = MAKERS[type(part.sample)](execution, stage)
+    facts = {
+        **made.facts,
+        "num_samples": len(made.images),
+        "shape": list(made.images.shape[1:]),
+        "pairing": _pairing(made),
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "images": made.images,
+        "sources": made.sources,
+        "labels": made.labels,
+    }
+    execution.keep(
+        stage,
+        store.put_bytes(execution.root, save(arrays)),
+        role="samples",
+        name="samples.safetensors",
+        facts=facts,
+    )
+    execution.keep(
+        stage,
+        store.put_bytes(execution.root, sheet(made.images)),
+        role="sheet",
+        name="sheet.png",
+        media_type="image/png",
+    )
+    return facts
+
+
+def sheet(images: NDArray[np.uint8]) -> bytes:
+    """The first images, up to 64, as one PNG; small ones enlarged by whole pixels."""
+    shown = images[: SHEET_SIDE**2]
+    enlarged = max(1, 64 // shown.shape[1])
+    tiles = shown.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
+    blank = np.zeros((-len(tiles) % SHEET_SIDE, *tiles.shape[1:]), np.uint8)
+    rows = np.concatenate([tiles, blank]).reshape(-1, SHEET_SIDE, *tiles.shape[1:])
+    grid = rows.transpose(0, 2, 1, 3, 4).reshape(-1, SHEET_SIDE * tiles.shape[2], tiles.shape[3])
+    file = io.BytesIO()
+    Image.fromarray(grid.squeeze(-1) if grid.shape[-1] == 1 else grid).save(file, "PNG")
+    return file.getvalue()
+
+
+def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
+    spec: FromCheckpoint = stage.spec.sample
+    step: int = stage.spec.checkpoint
+    trained = execution.only_input(stage, "train")
+    data = load_images(execution, execution.only_input(trained, "prepare").spec)
+    network = untrained(execution, trained)
+    weights = weights_at(execution, trained, step)
+    load_weights(network, weights, which=spec.weights)
+    with execution.progress.track(f"sample {stage.name}", spec.num_samples) as advance:
+        made = sample_images(
+            spec,
+            network,
+            objective=trained.spec.objective,
+            noise_shape=_noise_shape(trained.spec.network, shape_of(data)),
+            num_classes=data.num_classes,
+            batch_size=BATCH_SIZE,
+            advance=advance,
+        )
+    return SampleArrays(
+        images=made.images,
+        sources=made.seeds,
+        labels=made.labels,
+        facts={
+            "quantisation": QUANTISATION,
+            "nfe": made.nfe,
+            "checkpoint_step": step,
+            "weights": digest.sha256(weights),
+        },
+    )
+
+
+def _noise_shape(network: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What a network starts from: a vector if its spec says how long, else noise like an image."""
+    return (network.noise_dim,) if hasattr(network, "noise_dim") else shape
+
+
+def _from_dataset(execution: Execution, stage: Stage) -> SampleArrays:
+    spec: FromDataset = stage.spec.sample
+    data = load_images(execution, spec.data)
+    if spec.num_samples > len(data.images):
+        msg = (
+            f"{stage.name}: num_samples = {spec.num_samples}, but the data set has "
+            f"{len(data.images)} images and they are drawn without replacement; lower it"
+        )
+        raise RunError(msg)
+    chosen = np.random.default_rng(spec.seed).permutation(len(data.images))[: spec.num_samples]
+    return SampleArrays(
+        images=data.images[chosen],
+        sources=chosen.astype(np.int64),
+        labels=data.labels[chosen],
+        facts={"quantisation": "stored", "dataset": data.digest},
+    )
+
+
+def _uniform_noise(execution: Execution, stage: Stage) -> SampleArrays:
+    del execution
+    spec: UniformNoise = stage.spec.sample
+    seeds = np.arange(spec.num_samples, dtype=np.int64) + spec.seed
+    shape = (spec.height, spec.width, spec.channels)
+    images = [
+        np.random.default_rng(int(seed)).integers(0, 256, shape, dtype=np.uint8) for seed in seeds
+    ]
+    return SampleArrays(
+        images=np.stack(images),
+        sources=seeds,
+        labels=np.zeros(len(seeds), np.int64),
+        facts={"quantisation": "stored"},
+    )
+
+
+def _pairing(made: SampleArrays) -> str:
+    """Two sets with equal pairing have image i from the same noise and the same label."""
+    return digest.sha256(made.sources.tobytes() + made.labels.tobytes())
+
+
+MAKERS: Mapping[type, Callable[[Execution, Stage], SampleArrays]] = {
+    FromCheckpoint: _from_checkpoint,
+    FromDataset: _from_dataset,
+    UniformNoise: _uniform_noise,
+}

@@ -1,0 +1,45 @@
+"""Choosing among evaluations by a measured value, on the record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from repro.engine.execution import Execution
+from repro.errors import RunError
+from repro.ledger.records import Decision
+from repro.spec import Stage
+from repro.spec.plan import Selection
+
+
+def select(execution: Execution, stage: Stage) -> Mapping[str, Any]:
+    """Record the candidates, their values and the chosen one.
+
+    A later claim on the chosen value needs fresh samples: it was picked because it was extreme.
+
+    Raises:
+        RunError: when a candidate has no finite value of the metric.
+    """
+    part: Selection = stage.spec
+    metric, _, direction = part.primary.partition(":")
+    candidates = [
+        _candidate(execution, candidate, metric)
+        for candidate in execution.inputs_of(stage, "evaluate")
+    ]
+    best = min if direction == "min" else max
+    chosen = best(candidates, key=lambda each: each["value"])
+    facts = {"primary": part.primary, "candidates": candidates, "chosen": chosen["evaluation"]}
+    execution.record(Decision(topic="selection", stage_id=stage.stage_id, facts=facts))
+    return {"chosen": chosen["evaluation"]}
+
+
+def _candidate(execution: Execution, stage: Stage, metric: str) -> dict[str, Any]:
+    for each in execution.done[stage.stage_id].measurements:
+        if each.metric == metric and each.value is not None:
+            return {
+                "evaluation": stage.name,
+                "stage_id": stage.stage_id,
+                "value": each.value,
+                "se": each.se,
+                "samples": each.samples,
+            }
+    msg = f"select: evaluation {stage.name!r} has no {metric}; add it to protocol.metrics"
+    raise RunError(msg)

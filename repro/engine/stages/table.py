@@ -1,0 +1,24 @@
+"""Which function runs which kind of stage."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from repro.engine.execution import Execution
+from repro.engine.stages.calibrate import calibrate
+from repro.engine.stages.evaluate import evaluate, reference
+from repro.engine.stages.prepare import prepare
+from repro.engine.stages.sample import sample
+from repro.engine.stages.select import select
+from repro.engine.stages.train import encoder, train
+from repro.spec import Stage
+
+STAGES: Mapping[str, Callable[[Execution, Stage], Mapping[str, Any]]] = {
+    "prepare": prepare,
+    "reference": reference,
+    "encoder": encoder,
+    "train": train,
+    "calibrate": calibrate,
+    "sample": sample,
+    "evaluate": evaluate,
+    "select": select,
+}
