@@ -114,11 +114,11 @@ def drift_loss(
     The value is the mean square of V: under the official rule it is flat by design (1 for one
     temperature), so watch `energies` instead.
     """
-    constant = generated.detach()
+    constant = _single(generated.detach())
     drift = compute_drift(
         constant,
         positives,
-        torch.cat([constant, unconditional], dim=1),
+        torch.cat([constant, unconditional.detach().to(constant)], dim=1),
         drop_self_pairs=True,
         temperatures=temperatures,
         weights=torch.cat([torch.ones_like(constant[..., 0]), weights.to(constant)], dim=1),
@@ -157,10 +157,14 @@ class _KnownGradient(torch.autograd.Function):
 def _centred(x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     # The field ignores a common shift, the Gram form of the distance does not: far from the origin
     # float32 loses the near pairs.
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    x, targets = x.to(dtype), targets.to(dtype)
+    x, targets = _single(x), _single(targets)
     centre = targets.mean(dim=1, keepdim=True)
     return x - centre, targets - centre
+
+
+def _single(x: Tensor) -> Tensor:
+    """Half precision as float32, the others as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
