@@ -147,4 +147,5 @@ def _perfect_network(schedule: NoiseSchedule) -> Predict:
 
 
 def _unclipped(sampler: DenoisingSampler) -> DenoisingSampler:
-    return attrs.evolve(sampler, clip=False) if isinstance(sampler, Ddpm | Ddim) else sampler
+    clips = "clip" in attrs.fields_dict(type(sampler))
+    return attrs.evolve(sampler, clip=False) if clips else sampler

@@ -1,6 +1,6 @@
 """Training by denoising: predict what was added to an image at a random noise level."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,20 +9,14 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn.functional import mse_loss
 
+from repro.engine.datasets import Images
 from repro.engine.objectives.images import draw_indices, signed
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.engine.schedules import Prediction, forward_process
 from repro.spec.objective import Denoise
 
 
-class StoredImages(Protocol):
-    """uint8 images [N, H, W, C]."""
-
-    @property
-    def images(self) -> NDArray[np.uint8]: ...
-
-
-def denoise(spec: Denoise, *, data: StoredImages) -> Objective:
+def denoise(spec: Denoise, *, data: Images) -> Objective:
     """The squared error of the network's prediction, all levels alike (Ho et al. 2020, eq. 14)."""
     return Denoising(spec=spec, images=data.images, process=forward_process(spec.schedule))
 

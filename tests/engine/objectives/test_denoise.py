@@ -5,16 +5,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from repro.engine.datasets import Images
 from repro.engine.objectives.denoise import denoise
 from repro.engine.seeds import seeded
 from repro.spec.objective import Denoise, LinearSchedule
 
 
-class White:
-    """Ten equal images, so that the noise can be told from the noised."""
-
-    def __init__(self) -> None:
-        self.images = np.full((10, 4, 4, 1), 255, np.uint8)
+WHITE = Images(  # equal images, so that the noise can be told from the noised
+    images=np.full((10, 4, 4, 1), 255, np.uint8),
+    labels=np.zeros(10, np.int64),
+    num_classes=1,
+    digest="",
+)
 
 
 class Linear(nn.Module):
@@ -56,7 +58,7 @@ def test_a_perfect_network_has_no_loss(prediction):
     """The target is what the prediction's name says."""
     spec = Denoise(prediction=prediction, schedule=LinearSchedule(num_levels=50), batch_size=64)
 
-    out = denoise(spec, data=White()).loss(Oracle(spec), step=0, micro=0, generator=seeded("x"))
+    out = denoise(spec, data=WHITE).loss(Oracle(spec), step=0, micro=0, generator=seeded("x"))
 
     assert float(out.loss.detach()) < 1e-6
 
@@ -65,9 +67,7 @@ def test_a_network_that_says_nothing():
     """The loss of predicting zero noise is the noise's variance."""
     spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=512)
 
-    out = denoise(spec, data=White()).loss(
-        Linear(scale=0.0), step=0, micro=0, generator=seeded("x")
-    )
+    out = denoise(spec, data=WHITE).loss(Linear(scale=0.0), step=0, micro=0, generator=seeded("x"))
 
     assert float(out.loss.detach()) == pytest.approx(1, abs=0.05)
 
@@ -77,7 +77,7 @@ def test_levels_are_uniform():
     spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=5000)
     network = Oracle(spec)
 
-    denoise(spec, data=White()).loss(network, step=0, micro=0, generator=seeded("x"))
+    denoise(spec, data=WHITE).loss(network, step=0, micro=0, generator=seeded("x"))
 
     counts = np.bincount(network.seen, minlength=50)
     assert (len(counts), counts.min() > 60, counts.max() < 140) == (50, True, True)
@@ -87,7 +87,7 @@ def test_equal_generators_give_equal_losses():
     """Images, levels and noise all come from the one generator."""
     spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=4)
     network = Linear(scale=1.0)
-    objective = denoise(spec, data=White())
+    objective = denoise(spec, data=WHITE)
 
     losses = [
         float(objective.loss(network, step=0, micro=0, generator=seeded(name)).loss.detach())
