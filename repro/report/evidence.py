@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import field, fields, frozen
 
+from repro.digest import canonical
 from repro.errors import IntegrityError
 from repro.ledger import store
 from repro.ledger.database import query
@@ -121,6 +122,7 @@ class Event:
 
     execution_id: str
     stage_id: str
+    stage_kind: str
     event: str
 
 
@@ -161,6 +163,7 @@ class Archive:
         self.root = root
         self._chains: dict[str, str] = {}
         self._checked: dict[str, Path | IntegrityError] = {}
+        self._recomputed: dict[tuple[str, int], Recomputed] = {}
         self._counts: dict[str, tuple[int, int]] = {}
         self._references: dict[str | None, ReferenceStatistics] = {}
         self._plans: dict[str, Mapping[str, Stage]] = {}
@@ -274,6 +277,10 @@ class Archive:
             return (*stage.inputs, part.checkpoint, part.sample.weights, sampler)
         return (part.sample.kind, *stage.inputs)
 
+    def generation(self, row: Row) -> bytes:
+        """How the images were made, all but their seeds and number."""
+        return canonical(_but_seeds(self.sampling(row)))
+
     def influence(self, row: Row) -> "NDArray[np.float64]":
         """The influence values of a measurement, one an image.
 
@@ -302,6 +309,12 @@ class Archive:
         Raises:
             IntegrityError: a file is missing or changed, or is not what was measured.
         """
+        key = row.execution_id, row.seq
+        if key not in self._recomputed:
+            self._recomputed[key] = self._recompute(row)
+        return self._recomputed[key]
+
+    def _recompute(self, row: Row) -> Recomputed:
         from repro.metrics import influence, measure
         from repro.metrics.features import read_features
 
@@ -416,6 +429,22 @@ class Archive:
             path = self.check(row.reference or "none")
             self._references[row.reference] = read_reference(path)
         return self._references[row.reference]
+
+    def sheet(self, row: Row) -> File | None:
+        """The picture of the first images of a measurement."""
+        found = self.files.get(self.sampling(row).stage_id, ())
+        return next((file for file in reversed(found) if file.role == "sheet"), None)
+
+    def curves(self, stage_id: str) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """The recorded numbers of a stage by name: (step, value), repeated steps once."""
+        statement = (
+            "SELECT name, step, arg_max(value, (execution_id, seq)) FROM progress"
+            " WHERE stage_id = ? GROUP BY name, step ORDER BY name, step"
+        )
+        curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for name, step, value in query(self.root, statement, [stage_id]).rows:
+            curves[name].append((step, value))
+        return curves
 
     def _weights(self, row: Row) -> dict[str, str]:
         found = {}

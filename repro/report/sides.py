@@ -1,5 +1,6 @@
 """What a side of a claim names: an evaluation of every run that a spec file expands to."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ def read_specs(named: Mapping[str, Subject], folder: Path) -> Study:
     """Load every spec that a claims file in *folder* names."""
     paths, runs, problems = {}, {}, {}
     for name, subject in named.items():
-        paths[name] = folder / subject.path
+        paths[name] = Path(os.path.relpath(folder / subject.path))
         try:
             runs[name] = load(paths[name], overrides=subject.overrides)
         except SpecError as error:

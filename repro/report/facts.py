@@ -1,0 +1,179 @@
+"""A report as plain data: what `claims.json` holds, and what the pages are drawn from."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import asdict
+
+from repro.report.claims import claim_digest, condition
+from repro.report.comparison import Step
+from repro.report.evidence import Archive, Row
+from repro.report.gate import RULES
+from repro.report.journal import Dates
+from repro.report.rounding import with_error, with_sign
+from repro.report.tables import Denominator, Entry, Table
+from repro.report.verdict import Judgement
+
+Facts = dict[str, Any]
+
+ENVIRONMENT = {
+    "python": ("version", "implementation"),
+    "torch": ("version", "cuda", "num_threads", "deterministic_algorithms"),
+    "system": ("system", "release", "machine"),
+    "processor": ("model", "num_cores"),
+    "gpu": ("gpus",),
+    "source": ("version", "sha256"),
+}
+"""What is shown of an execution's environment; the ledger holds more."""
+
+
+def key(row: Row) -> str:
+    """The name of a measurement in a page: its execution and its place in it."""
+    return f"{row.execution_id}-{row.seq}"
+
+
+def of_claim(judgement: Judgement, dates: Dates) -> Facts:
+    """A claim with its verdict and its evidence, which is named by `key`."""
+    claim = judgement.claim
+    return {
+        "name": claim.name,
+        "text": claim.text,
+        "verdict": judgement.verdict,
+        "expect": claim.expect,
+        "as_expected": judgement.as_expected,
+        "checked": judgement.checked,
+        "why": judgement.why,
+        "claim_digest": claim_digest(claim),
+        "claimed_at": dates.claimed_at,
+        "judged_at": dates.judged_at,
+        "condition": condition(claim),
+        "steps": [_of_step(step) for step in judgement.steps],
+        "admitted": [
+            {"side": each.side, "measurement": key(each.row)} for each in judgement.admitted
+        ],
+        "refused": [
+            {
+                "side": each.side,
+                "measurement": key(each.row) if each.row else None,
+                "refusals": [asdict(refusal) for refusal in each.refusals],
+            }
+            for each in judgement.refused
+        ],
+    }
+
+
+def of_table(table: Table) -> Facts:
+    """A table with its rows named by `key`."""
+    return {
+        "metric": table.metric,
+        "unit": table.unit,
+        "num_samples": table.num_samples,
+        "protocol_id": table.protocol_id,
+        "measurements": [key(entry.row) for entry in table.entries],
+    }
+
+
+def of_denominator(denominator: Denominator) -> Facts:
+    """The counts by name."""
+    return asdict(denominator)
+
+
+def of_measurements(
+    entries: Sequence[Entry], judgements: Sequence[Judgement], archive: Archive
+) -> dict[str, Facts]:
+    """Every measurement that a page speaks of, by `key`, with what it rests on."""
+    found = {key(entry.row): _of_entry(entry, archive) for entry in entries}
+    for judgement in judgements:
+        for refused in judgement.refused:
+            if refused.row and key(refused.row) not in found:
+                row = refused.row
+                entry = Entry(row=row, refusals=refused.refusals, se=row.se, se_kind=row.se_kind)
+                found[key(row)] = _of_entry(entry, archive)
+        for admitted in judgement.admitted:
+            if key(admitted.row) not in found:
+                row = admitted.row
+                entry = Entry(row=row, refusals=(), se=row.se, se_kind=row.se_kind)
+                found[key(row)] = _of_entry(entry, archive)
+    return found
+
+
+def of_executions(execution_ids: Iterable[str], archive: Archive) -> dict[str, Facts]:
+    """The attempts behind the measurements: when, by which code, where, and how to repeat them."""
+    return {each: _of_execution(each, archive) for each in sorted(set(execution_ids))}
+
+
+def _of_step(step: Step) -> Facts:
+    apart = step.difference
+    return {
+        "left": step.left,
+        "right": step.right,
+        "text": with_sign(apart.value, apart.se),
+        "value": apart.value,
+        "se": apart.se,
+        "se_kind": apart.se_kind,
+        "z": apart.z,
+        "critical": apart.critical,
+        "needed": apart.needed,
+        "answer": step.answer,
+        "note": step.note,
+    }
+
+
+def _of_entry(entry: Entry, archive: Archive) -> Facts:
+    row = entry.row
+    sheet = archive.sheet(row)
+    refusals = {each.rule: each.reason for each in entry.refusals}
+    return {
+        "evaluation": row.evaluation,
+        "metric": row.metric,
+        "unit": row.unit,
+        "text": with_error(row.value, entry.se),
+        "value": row.value,
+        "se": entry.se,
+        "se_kind": entry.se_kind,
+        "extrapolated": entry.extrapolated,
+        "num_samples": row.num_samples,
+        "grade": entry.grade,
+        "gate": {rule: refusals.get(rule) for rule in (*RULES, *refusals)},
+        "protocol_id": row.protocol_id,
+        "protocol": archive.protocols.get(row.protocol_id, {}),
+        "execution_id": row.execution_id,
+        "stage_id": row.stage_id,
+        "checkpoint_step": row.checkpoint_step,
+        "files": dict(archive.rests_on(row)),
+        "sheet": sheet.sha256 if sheet else None,
+    }
+
+
+def _of_execution(execution_id: str, archive: Archive) -> Facts:
+    execution = archive.executions[execution_id]
+    known = archive.provenance.get(execution_id, {})
+    git = known["git"].value if "git" in known else {}
+    return {
+        "execution_id": execution_id,
+        "run_id": execution.run_id,
+        "purpose": execution.purpose,
+        "title": execution.title,
+        "spec_path": execution.spec_path,
+        "started_at": execution.started_at,
+        "outcome": execution.outcome,
+        "merkle_root": execution.merkle_root,
+        "commit": git.get("commit"),
+        "dirty": git.get("dirty"),
+        "patches": git.get("artifacts", {}),
+        "environment": _environment(known),
+        "command": shlex.join(("python", "-m", "repro", *execution.command[1:])),
+    }
+
+
+def _environment(known: Mapping[str, Any]) -> Facts:
+    return {
+        provider: {
+            name: known[provider].value[name]
+            for name in names
+            if known[provider].value.get(name) is not None
+        }
+        for provider, names in ENVIRONMENT.items()
+        if provider in known and known[provider].value
+    }

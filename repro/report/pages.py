@@ -1,0 +1,118 @@
+"""The files that people read: claims.json, claims.md and one claims.html that needs nothing else.
+
+Equal ledgers give equal pages: nothing in them is of the moment or the machine that built them.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from repro.errors import IntegrityError
+from repro.report.evidence import Archive
+from repro.report.rounding import with_error
+
+HTML = "claims.html"
+MARKS = {
+    "supported": "✓",
+    "refuted": "✗",
+    "indistinguishable": "≈",
+    "unproven": "?",
+    "stale": "⟳",
+}
+METRICS = {
+    "fid": "FID",
+    "kid": "KID",
+    "precision": "Precision",
+    "recall": "Recall",
+    "isc": "Inception score",
+}
+
+
+def write(folder: Path, told: Mapping[str, Any], archive: Archive) -> None:
+    """Write the three files of a study, each whole or not at all."""
+    _replace(folder / "claims.json", json.dumps(_finite(told), indent=1, ensure_ascii=False) + "\n")
+    _replace(folder / "claims.md", _rendered("claims.md.jinja", told))
+    pictures = {"sheets": _sheets(told, archive), "plots": _plots(told, archive)}
+    _replace(folder / HTML, _rendered("claims.html.jinja", {**told, **pictures}))
+
+
+def _rendered(template: str, told: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("repro.report"),
+        autoescape=".html" in template,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["date"] = lambda time: f"{time[:16].replace('T', ' ')} UTC"
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["size"] = with_error
+    environment.filters["flat"] = _flat
+    environment.globals.update(marks=MARKS, metrics=METRICS)
+    return environment.get_template(template).render(told)
+
+
+def _sheets(told: Mapping[str, Any], archive: Archive) -> list[dict[str, Any]]:
+    """The sample sheet of each evaluation, once, as data."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, each in told["measurements"].items():
+        if each["sheet"] and each["sheet"] not in found:
+            try:
+                png = archive.check(each["sheet"]).read_bytes()
+            except IntegrityError:
+                continue  # the row that rests on it says what is gone
+            source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            found[each["sheet"]] = {"source": source, "measurement": name}
+    return list(found.values())
+
+
+def _plots(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
+    from repro.report import plots
+
+    values = [
+        plots.values([told["measurements"][name] for name in table["measurements"]], METRICS)
+        for table in told["tables"]
+        if table["metric"] == "fid"
+    ]
+    curves = [
+        {"title": title, "picture": picture}
+        for stage_id, title in told["trainings"].items()
+        if (picture := plots.curves(archive.curves(stage_id)))
+    ]
+    return {"values": values, "curves": curves}
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested facts as dotted names and values."""
+    found: list[tuple[str, Any]] = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", value))
+    return found
+
+
+def _finite(value: Any) -> Any:
+    """The same data with None for what JSON cannot say."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {name: _finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
+
+
+def _replace(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8", newline="\n")
+    aside.replace(path)

@@ -1,0 +1,131 @@
+"""Plots as SVG that follow the reader's light or dark theme; matplotlib is loaded when one is drawn."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, FAINT, ACCENT = "#010101", "#020202", "#030303"
+SERIES = ("#040404", "#050505", "#060606", "#070707", "#080808", "#090909")
+THEMES = {
+    "light": {INK: "#1c2430", FAINT: "#8a94a3", ACCENT: "#2f6fde"},
+    "dark": {INK: "#e4e8ee", FAINT: "#7d8896", ACCENT: "#79a8ff"},
+}
+SERIES_COLOURS = {
+    "light": ("#2f6fde", "#d9822b", "#2a9d6f", "#b5487d", "#7a5cc4", "#6b7280"),
+    "dark": ("#79a8ff", "#f0a860", "#5fd0a0", "#ea86b4", "#b39cf0", "#a3adba"),
+}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "repro",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+CONFIDENCE = 1.96
+LOG_FROM_RATIO = 20.0
+PANELS_A_ROW = 3
+
+
+def values(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
+    """A row's value with its 95 % interval, and hollow beside it the one for infinite n."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        heights = range(len(rows), 0, -1)
+        for height, row in zip(heights, rows, strict=True):
+            spread = CONFIDENCE * (row["se"] or 0.0)
+            axes.errorbar(
+                row["value"], height, xerr=spread, fmt="o", color=ACCENT, capsize=4, markersize=6
+            )
+            if row["extrapolated"] is not None:
+                axes.plot(row["extrapolated"], height, "o", mfc="none", mec=FAINT, markersize=6)
+        axes.set_yticks(list(heights), [row["evaluation"] for row in rows])
+        axes.set_ylim(0.4, len(rows) + 0.6)
+        if _wide(rows):
+            axes.set_xscale("log")
+        axes.set_xlabel(f"{names[rows[0]['metric']]}, n = {rows[0]['num_samples']:,}")
+        axes.grid(visible=True, axis="x", color=FAINT, alpha=0.25)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        return _data_uri(figure)
+
+
+def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """The energies of a drifting training by feature space, else its loss; nothing without any."""
+    panels = _panels(series)
+    if not panels:
+        return ""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    columns = min(PANELS_A_ROW, len(panels))
+    rows = -(-len(panels) // columns)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(3.3 * columns, 2.5 * rows), layout="constrained")
+        for index, (title, lines) in enumerate(panels.items(), start=1):
+            axes = figure.add_subplot(rows, columns, index)
+            for colour, (label, points) in zip(SERIES * len(lines), lines.items(), strict=False):
+                steps, numbers = zip(*points, strict=True)
+                axes.plot(steps, numbers, color=colour, linewidth=1.3, label=label)
+            axes.set_title(title, fontsize=11, loc="left")
+            axes.set_xlabel("step")
+            axes.grid(visible=True, color=FAINT, alpha=0.2)
+            if len(lines) > 1:
+                axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        return _data_uri(figure)
+
+
+def _wide(rows: Sequence[Mapping[str, Any]]) -> bool:
+    shown = [
+        value for row in rows for value in (row["value"], row["extrapolated"]) if value is not None
+    ]
+    return min(shown) > 0 and max(shown) / min(shown) > LOG_FROM_RATIO
+
+
+def _panels(
+    series: Mapping[str, Sequence[tuple[int, float]]],
+) -> dict[str, dict[str, Sequence[tuple[int, float]]]]:
+    panels: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
+    for name, points in series.items():
+        head, _, rest = name.partition("/")
+        if head == "energy" and rest:
+            space, _, temperature = rest.rpartition("/")
+            panels.setdefault(f"energy, {space}", {})[f"τ = {temperature}"] = points
+    if not panels and "loss" in series:
+        panels["loss"] = {"loss": series["loss"]}
+    return panels
+
+
+def _data_uri(figure: "Figure") -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    placeholders = (INK, FAINT, ACCENT, *SERIES)
+    for number, colour in enumerate(placeholders):
+        svg = svg.replace(colour, f"var(--c{number})")
+    head, tag, rest = svg.partition("<defs>")
+    light, dark = (_variables(theme) for theme in ("light", "dark"))
+    fonts = "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif!important}"
+    media = f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    svg = f"{head}<style>:root{{{light}}}{media}{fonts}</style>{tag}{rest}"
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+def _variables(theme: str) -> str:
+    colours = (*THEMES[theme].values(), *SERIES_COLOURS[theme])
+    return ";".join(f"--c{number}:{colour}" for number, colour in enumerate(colours))

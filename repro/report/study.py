@@ -1,0 +1,137 @@
+"""A study's report: its claims judged, its measurements in tables, kept on record and written."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from repro.errors import ClaimError
+from repro.report import claims, facts, journal, pages, sides, tables, verdict
+from repro.report.claims import ClaimsFile
+from repro.report.evidence import Archive
+from repro.report.sides import Study
+from repro.report.tables import Entry
+from repro.report.verdict import Judgement
+
+CLAIMS_FILE = "claims.toml"
+
+
+class Progress(Protocol):
+    """Where progress goes."""
+
+    def track(self, label: str, total: int) -> AbstractContextManager[Any]:
+        """Show work of *total* units; what is entered is called with each amount done."""
+
+
+@frozen(kw_only=True)
+class StudyReport:
+    """What a study claims and what the ledger says; `problems` if its claims cannot be read.
+
+    `facts` is all of it as plain data, the content of `claims.json`.
+    """
+
+    name: str
+    page: Path
+    judgements: tuple[Judgement, ...] = ()
+    facts: Mapping[str, Any] = field(factory=dict, repr=False)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """0: every verdict is the expected one; 1: one is not; 2: one could not be checked."""
+        return exit_status(self.judgements) if not self.problems else 2
+
+
+def exit_status(judgements: Sequence[Judgement]) -> int:
+    """As the command ends on these verdicts."""
+    if not all(each.checked for each in judgements):
+        return 2
+    return 0 if all(each.as_expected for each in judgements) else 1
+
+
+def build(
+    root: Path,
+    reports_dir: Path,
+    *,
+    studies: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> list[StudyReport]:
+    """Judge the claims of each study, keep what is new on record, write its pages.
+
+    Without *studies*, of every folder of *reports_dir* that has a `claims.toml`.
+
+    Raises:
+        ClaimError: a study has no claims file.
+        LedgerError: there is no ledger.
+    """
+    names = studies or [path.parent.name for path in sorted(reports_dir.glob(f"*/{CLAIMS_FILE}"))]
+    if not names:
+        raise ClaimError(f"{reports_dir}: no study here; expected <study>/{CLAIMS_FILE}")
+    missing = [name for name in names if not (reports_dir / name / CLAIMS_FILE).is_file()]
+    if missing:
+        raise ClaimError(*(f"{reports_dir / each / CLAIMS_FILE}: no such file" for each in missing))
+    archive = Archive(root)
+    return [_report(archive, reports_dir / name, progress) for name in names]
+
+
+def _report(archive: Archive, folder: Path, progress: Progress | None) -> StudyReport:
+    try:
+        said = claims.read(folder / CLAIMS_FILE)
+    except ClaimError as error:
+        problems = tuple(error.problems)
+        return StudyReport(name=folder.name, page=folder / pages.HTML, problems=problems)
+    study = sides.read_specs(said.specs, folder)
+    judgements, entries = _judged(said, study, archive, progress, label=f"judge {folder.name}")
+    told = _facts(folder.name, said, study, archive, judgements=judgements, entries=entries)
+    pages.write(folder, told, archive)
+    return StudyReport(
+        name=folder.name, page=folder / pages.HTML, judgements=judgements, facts=told
+    )
+
+
+def _judged(
+    said: ClaimsFile, study: Study, archive: Archive, progress: Progress | None, *, label: str
+) -> tuple[tuple[Judgement, ...], tuple[Entry, ...]]:
+    total = len(said.claims) + 1
+    judgements = []
+    with progress.track(label, total) if progress else nullcontext(_unwatched) as advance:
+        for claim in said.claims:
+            judgements.append(verdict.judge(claim, study, archive))
+            advance(1)
+        entries = tables.entries(study, archive)
+        advance(1)
+    return tuple(judgements), entries
+
+
+def _facts(
+    name: str,
+    said: ClaimsFile,
+    study: Study,
+    archive: Archive,
+    *,
+    judgements: Sequence[Judgement],
+    entries: Sequence[Entry],
+) -> dict[str, Any]:
+    dates = journal.keep(archive.root, name, judgements)
+    measurements = facts.of_measurements(entries, judgements, archive)
+    executions = (each["execution_id"] for each in measurements.values())
+    return {
+        "study": name,
+        "title": said.title,
+        "notes": said.notes,
+        "exit_status": exit_status(judgements),
+        "claims": [facts.of_claim(each, dates[each.claim.name]) for each in judgements],
+        "tables": [facts.of_table(each) for each in tables.tables(entries)],
+        "screening": [facts.key(each.row) for each in tables.screening(entries)],
+        "refused": [facts.key(each.row) for each in tables.refused(entries)],
+        "denominator": facts.of_denominator(tables.denominator(study, archive)),
+        "measurements": measurements,
+        "executions": facts.of_executions(executions, archive),
+        "trainings": tables.trainings(study),
+    }
+
+
+def _unwatched(amount: int) -> None:
+    del amount
