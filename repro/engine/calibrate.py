@@ -25,12 +25,12 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from repro.engine.builders import builder_of
 from repro.engine.samplers.sampler import Predict
-from repro.engine.samplers.table import DENOISING_SAMPLERS
 from repro.engine.schedules import forward_process
 from repro.errors import RunError
 from repro.spec.objective import Denoise, NoiseSchedule
-from repro.spec.sample import Ddim, Ddpm, DenoisingSampler
+from repro.spec.sample import Ddpm, DenoisingSampler
 
 MEAN = 0.3
 STD = 0.5
@@ -123,7 +123,7 @@ def _moments(sampler: DenoisingSampler, schedule: NoiseSchedule) -> tuple[float,
         return perfect(z, level)
 
     impulses = _Impulses(schedule.num_levels)
-    samples = DENOISING_SAMPLERS[type(sampler)](
+    samples = builder_of(sampler)(
         _unclipped(sampler),
         counted,
         impulses(),
@@ -147,5 +147,6 @@ def _perfect_network(schedule: NoiseSchedule) -> Predict:
 
 
 def _unclipped(sampler: DenoisingSampler) -> DenoisingSampler:
-    clips = "clip" in attrs.fields_dict(type(sampler))
-    return attrs.evolve(sampler, clip=False) if clips else sampler
+    changes = {"clip": False} if hasattr(sampler, "clip") else {}
+    unclipped: DenoisingSampler = attrs.evolve(sampler, **changes)  # type: ignore[arg-type]
+    return unclipped

@@ -12,9 +12,9 @@ from attrs import frozen
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
+from repro.engine.builders import builder_of
 from repro.engine.determinism import deterministic
 from repro.engine.progress import Advance
-from repro.engine.samplers.table import DENOISING_SAMPLERS
 from repro.engine.seeds import normal, per_image
 from repro.errors import RunError
 from repro.spec.objective import Denoise, Objective
@@ -130,9 +130,10 @@ def _sampled(
     def predict(z: Tensor, level: int) -> Tensor:
         return network(z, torch.full((len(z),), level, device=batch.device))
 
-    return DENOISING_SAMPLERS[type(spec.sampler)](
+    images: Tensor = builder_of(spec.sampler)(
         spec.sampler, predict, batch.draw(), process=objective, draw=batch.draw
     )
+    return images
 
 
 def _batches(num: int, size: int) -> Iterator[slice]:

@@ -4,12 +4,12 @@ import pytest
 import torch
 from attrs import evolve
 
-from repro.engine.calibrate import Calibrated, calibrate, refuse_biased
-from repro.engine.samplers.table import DENOISING_SAMPLERS
+from repro.engine.calibrate import calibrate, refuse_biased
+from repro.engine.samplers.ddim import ddpm
 from repro.engine.schedules import forward_process
 from repro.errors import RunError
 from repro.spec.objective import CosineSchedule, Denoise, LinearSchedule, NoiseSchedule
-from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
+from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, DenoisingSampler, MeanScaled
 
 LINEAR = LinearSchedule()
 COSINE = CosineSchedule(num_levels=500)
@@ -32,7 +32,7 @@ COSINE = CosineSchedule(num_levels=500)
         (Ddim(steps=500), COSINE, 0.29999, 0.4984),
     ],
 )
-def test_golden(sampler: Calibrated, schedule: NoiseSchedule, mean: float, std: float):
+def test_golden(sampler: DenoisingSampler, schedule: NoiseSchedule, mean: float, std: float):
     """The closed form of every sampler, to the fourth digit (few steps: trailing spacing)."""
     result = calibrate(sampler, schedule)
 
@@ -68,7 +68,7 @@ def test_golden_of_the_study_s_spacing(
         (AdjacentStrided(steps=1000), LINEAR),
     ],
 )
-def test_correct_samplers_pass(sampler: Calibrated, schedule: NoiseSchedule):
+def test_correct_samplers_pass(sampler: DenoisingSampler, schedule: NoiseSchedule):
     """Few steps are no fault, and neither is the strided sampler when its stride is one."""
     assert calibrate(sampler, schedule).passed
 
@@ -85,7 +85,7 @@ def test_correct_samplers_pass(sampler: Calibrated, schedule: NoiseSchedule):
         (Ddim(steps=50), LinearSchedule(num_levels=100)),
     ],
 )
-def test_biased_samplers_are_refused(sampler: Calibrated, schedule: NoiseSchedule):
+def test_biased_samplers_are_refused(sampler: DenoisingSampler, schedule: NoiseSchedule):
     """A wrong step, a wrong variance, too few steps and a schedule that ends too early all fail."""
     with pytest.raises(RunError, match="allow_biased = true"):
         refuse_biased(calibrate(sampler, schedule), sampler, schedule)
@@ -152,7 +152,7 @@ def test_impulses_agree_with_samples():
         a, s = abar[level].sqrt(), (1 - abar[level]).sqrt()
         return torch.as_tensor(s * (z - a * 0.3) / (0.25 * a**2 + s**2))
 
-    samples = DENOISING_SAMPLERS[Ddpm](sampler, perfect, draw(), process=Denoise(), draw=draw)
+    samples = ddpm(sampler, perfect, draw(), process=Denoise(), draw=draw)
 
     exact = calibrate(sampler, LINEAR)
     assert float(samples.mean()) == pytest.approx(exact.mean, abs=0.01)

@@ -10,7 +10,6 @@ from repro.engine.objectives.denoise import denoise
 from repro.engine.seeds import seeded
 from repro.spec.objective import Denoise, LinearSchedule
 
-
 WHITE = Images(  # equal images, so that the noise can be told from the noised
     images=np.full((10, 4, 4, 1), 255, np.uint8),
     labels=np.zeros(10, np.int64),
