@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from repro.engine.resources.image_sets import (
+    CIFAR10_BATCHES,
     CIFAR10_BINARIES,
     CIFAR10_LABELS,
     CIFAR10_SHEETS,
@@ -47,6 +48,29 @@ def cifar10_sheets(folder: Path) -> Path:
     return folder
 
 
+def cifar10_pickles(folder: Path) -> Path:
+    """The layout of the "python version", as Python 2 and its numpy wrote it."""
+    dtype = (
+        b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
+        b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    )
+    for index, name in enumerate(CIFAR10_BATCHES):
+        pick = slice(2 * index, 2 * index + 2)
+        content = COLOUR[pick].transpose(0, 3, 1, 2).tobytes()
+        (folder / name).write_bytes(
+            b"\x80\x02}(U\x0bbatch_labelU\x03one"
+            b"U\x06labels](" + b"".join(b"K" + bytes([each]) for each in LABELS[pick]) + b"e"
+            b"U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+            b"K\x00\x85U\x01b\x87R(K\x01K\x02M\x00\x0c\x86"
+            + dtype
+            + b"\x89T"
+            + len(content).to_bytes(4, "little")
+            + content
+            + b"tbu."
+        )
+    return folder
+
+
 def idx(array: NDArray[np.uint8]) -> bytes:
     sizes = np.array(array.shape, ">u4").tobytes()
     return gzip.compress(bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes())
@@ -78,6 +102,35 @@ def test_cifar10_sheets_equal_the_binaries(tmp_path: Path) -> None:
     binaries = decode_cifar10(cifar10_binaries(tmp_path / "binaries"))
 
     assert tensors_digest(sheets) == tensors_digest(binaries)
+
+
+def test_cifar10_pickles_equal_the_binaries(tmp_path: Path) -> None:
+    """The same images in the "python version", which torchvision keeps, have the same digest."""
+    (tmp_path / "pickles").mkdir()
+    (tmp_path / "binaries").mkdir()
+    pickles = decode_cifar10(cifar10_pickles(tmp_path / "pickles"))
+    binaries = decode_cifar10(cifar10_binaries(tmp_path / "binaries"))
+
+    assert tensors_digest(pickles) == tensors_digest(binaries)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"cposix\nsystem\nU\x04true\x85R.",
+        b"\x80\x02}.",
+        b"\x80\x02]K\x01a.",
+        b"\x80\x02}(U\x04dataK\x01U\x06labels]u.",
+        b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\n)R}bU\x06labels]u.",
+    ],
+)
+def test_hostile_pickles_are_refused(content: bytes, tmp_path: Path) -> None:
+    """A pickle of anything else is an error, and what it would call is not called."""
+    (cifar10_pickles(tmp_path) / "data_batch_2").write_bytes(content)
+
+    with pytest.raises(ResourceError, match="a file in it is damaged"):
+        decode_cifar10(tmp_path)
 
 
 def test_incomplete_cifar10_is_refused(tmp_path: Path) -> None:

