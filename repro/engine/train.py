@@ -44,8 +44,8 @@ def train(
     *on_checkpoint* gets the state after `checkpoint_every` updates, after the last, and before the
     first when the spec asks for it; *on_progress* gets the number of updates done and the loss, the
     gradient norm before clipping, the rate and the objective's own values, after each. With
-    *resume* the training goes on after that checkpoint and ends, on the same machine, in the same
-    bits as one that was never interrupted.
+    *resume* the training goes on after that checkpoint and ends, on the same machine with as many
+    threads, in the same bits as one that was never interrupted.
 
     Raises:
         RunError: when a loss or a gradient is not finite (the weights are then those of the update
