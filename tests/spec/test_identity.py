@@ -89,7 +89,9 @@ def test_minus_zero_is_zero():
     data = dump(load(VALID / "drifting.toml")[0])
     data["train"]["weight_decay"] = -0.0
 
-    assert str(structure(data).train.weight_decay) == "0.0"
+    train = structure(data).train
+    assert train
+    assert str(train.weight_decay) == "0.0"
 
 
 def test_a_late_field_leaves_old_ids_alone():

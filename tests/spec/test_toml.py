@@ -78,9 +78,9 @@ def test_a_line_holds_its_key(spec: Spec, data: st.DataObject):
     text = data.draw(toml_texts(dump(spec)))
     rows = text.split("\n")
 
-    found = [(path, line) for path, line in toml.lines(text).items() if isinstance(path[-1], str)]
+    found = [(path[-1], line) for path, line in toml.lines(text).items()]
 
-    assert all(path[-1] in rows[line - 1] for path, line in found)
+    assert all(key in rows[line - 1] for key, line in found if isinstance(key, str))
 
 
 def paths(data: Any, path: tuple[str | int, ...] = ()) -> Any:
