@@ -212,8 +212,8 @@ class Verdict:
     name: str
     claim_digest: str
     verdict: str
-    admitted: tuple[Any, ...] = field(default=(), converter=tuple)
-    refused: tuple[Any, ...] = field(default=(), converter=tuple)
+    admitted: tuple[Facts, ...] = field(default=(), converter=_tables)
+    refused: tuple[Facts, ...] = field(default=(), converter=_tables)
     facts: Facts = field(factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""Claims and verdicts on the record: appended when they are new or have changed, never otherwise."""
+"""Claims and verdicts on the record: appended when they are new or have changed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,17 +83,17 @@ def _claim(study: str, judgement: Judgement) -> records.Claim:
 
 
 def _verdict(study: str, judgement: Judgement) -> records.Verdict:
-    admitted = [_admitted(each) for each in judgement.admitted]
-    refused = [_refused(each) for each in judgement.refused]
+    admitted = tuple(_admitted(each) for each in judgement.admitted)
+    refused = tuple(_refused(each) for each in judgement.refused)
     # Reasons may name folders of this machine; which rule refused what is the verdict.
-    evidence = [admitted, [{**each, "rules": list(each["rules"])} for each in refused]]
+    evidence = (admitted, [{**each, "rules": list(each["rules"])} for each in refused])
     return records.Verdict(
         study=study,
         name=judgement.claim.name,
         claim_digest=claim_digest(judgement.claim),
         verdict=judgement.verdict,
-        admitted=tuple(admitted),
-        refused=tuple(refused),
+        admitted=admitted,
+        refused=refused,
         facts={
             "why": judgement.why,
             "checked": judgement.checked,

@@ -12,7 +12,7 @@ from typing import Any
 
 from repro.errors import IntegrityError
 from repro.report.evidence import Archive
-from repro.report.rounding import with_error
+from repro.report.rounding import in_errors, rounded
 
 HTML = "claims.html"
 MARKS = {
@@ -52,7 +52,8 @@ def _rendered(template: str, told: Mapping[str, Any]) -> str:
     )
     environment.filters["date"] = lambda time: f"{time[:16].replace('T', ' ')} UTC"
     environment.filters["thousands"] = lambda number: f"{number:,}"
-    environment.filters["size"] = with_error
+    environment.filters["rounded"] = rounded
+    environment.filters["errors"] = in_errors
     environment.filters["flat"] = _flat
     environment.globals.update(marks=MARKS, metrics=METRICS)
     return environment.get_template(template).render(told)

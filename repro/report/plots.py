@@ -1,4 +1,4 @@
-"""Plots as SVG that follow the reader's light or dark theme; matplotlib is loaded when one is drawn."""
+"""Plots as SVG that follow the reader's light or dark theme."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ SERIES_COLOURS = {
     "light": ("#2f6fde", "#d9822b", "#2a9d6f", "#b5487d", "#7a5cc4", "#6b7280"),
     "dark": ("#79a8ff", "#f0a860", "#5fd0a0", "#ea86b4", "#b39cf0", "#a3adba"),
 }
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "repro",
     "font.family": "sans-serif",
@@ -94,7 +94,7 @@ def _wide(rows: Sequence[Mapping[str, Any]]) -> bool:
     shown = [
         value for row in rows for value in (row["value"], row["extrapolated"]) if value is not None
     ]
-    return min(shown) > 0 and max(shown) / min(shown) > LOG_FROM_RATIO
+    return bool(min(shown) > 0 and max(shown) / min(shown) > LOG_FROM_RATIO)
 
 
 def _panels(

@@ -1,5 +1,6 @@
 """What the evidence says about a claim: admission by the gate, then comparison (rules B1 to B6)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
@@ -13,6 +14,7 @@ from repro.report.comparison import Step
 from repro.report.difference import MIN_TRAINING_SEEDS
 from repro.report.evidence import Archive, Row
 from repro.report.gate import Refusal, Terms
+from repro.report.rounding import in_errors, with_sign
 from repro.report.sides import Side, Study
 from repro.spec import Stage, canonical_spec
 
@@ -250,10 +252,12 @@ def _too_few_seeds(claim: Claim, found: Mapping[str, Evidence]) -> Refusal | Non
 
 
 def _said(step: Step) -> str:
-    from repro.report.rounding import with_sign
-
     apart = step.difference
     size = with_sign(apart.value, apart.se)
-    text = f"{step.left} - {step.right} = {size} ({apart.se_kind}), {apart.z:.2g} standard errors"
-    needed = f"; {apart.critical:.2f} are needed" if step.answer == "indistinguishable" else ""
-    return f"{text}{f'; {step.note}' if step.note else needed}"
+    text = f"{step.left} − {step.right} = {size} ({apart.se_kind}), "
+    if not 0 < apart.se < math.inf:
+        return f"{text}{'exactly' if apart.se == 0 else 'of unknown error'}"
+    text += f"{in_errors(apart.z)} standard errors"
+    if step.note:
+        return f"{text}; {step.note}"
+    return text if apart.shown else f"{text}, {apart.needed / apart.se:.3g} are needed"

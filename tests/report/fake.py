@@ -1,4 +1,4 @@
-"""A run as the engine would record it, in a second: real records, files and digests, small features.
+"""A run as the engine would record it, in a second: real records and files, small features.
 
 Features have four dimensions instead of 2048; every formula, digest and rule is the real one.
 """
@@ -183,7 +183,11 @@ def _train(root: Path, segment: Segment, stage: Stage) -> None:
         stored = store.put_bytes(root, f"weights {stage.stage_id} {step}".encode())
         segment.append(Checkpoint(stage_id=stage.stage_id, step=step, weights=stored.sha256))
     for step in (1, 2):
-        values = {"energy@0.02": 0.5 / step, "energy@0.2": 1.0 / step, "grad_norm": 1.0}
+        values = {
+            "energy/pixels/0.02": 0.5 / step,
+            "energy/pixels/0.2": 1.0 / step,
+            "grad_norm": 1.0,
+        }
         segment.append(Progress(stage_id=stage.stage_id, step=step, values=values))
 
 
