@@ -96,6 +96,17 @@ def test_given_path_comes_first(tmp_path: Path) -> None:
     assert shelf.calls == []
 
 
+def test_copy_of_another_cache_is_taken(tmp_path: Path) -> None:
+    """A cached file can be carried to another machine; an extra that no pin proves is left out."""
+    extra = {"extra.weight": np.ones(3, np.float32)}
+    given = tmp_path / "small.safetensors"
+    write_tensors({**TENSORS, **extra}, given, metadata={})
+
+    path = bring(small_resource(), tmp_path / "cache", given=given)
+
+    assert tensors_digest(read_tensors(path)) == tensors_digest(TENSORS)
+
+
 def test_wrong_given_path_has_no_substitute(tmp_path: Path) -> None:
     """A given file with other content is an error, not a reason to look elsewhere."""
     given = tmp_path / "given"

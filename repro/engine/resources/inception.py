@@ -13,7 +13,7 @@ import numpy as np
 from repro.digest import sha256
 from repro.engine.resources.members import MEMBER_LIMIT_BYTES, read_members
 from repro.engine.resources.table import INCEPTION_FILE
-from repro.engine.resources.tensors import Arrays, Tensors, read_tensors
+from repro.engine.resources.tensors import Arrays, Tensors
 from repro.engine.resources.torchscript import LOAD_ERRORS, find_torchscript, read_torchscript
 from repro.errors import ResourceError
 
@@ -106,8 +106,6 @@ def decode_inception(path: Path) -> Arrays:
     """
     if path.is_dir():
         return decode_inception(_in_folder(path))
-    if path.suffix == ".safetensors":
-        return _without_head(read_tensors(path))
     data = _wheel_member(path) if path.suffix == ".whl" else _content(path)
     folder = find_torchscript(data)
     if folder is not None:

@@ -68,10 +68,9 @@ def _mebibytes(size_bytes: int) -> int:
 
 def _open(url: str, *, start: int) -> HTTPResponse:
     """The answer of the server from byte *start* on, or from 0 where it cannot do that."""
+    rest = {"Range": f"bytes={start}-"} if start else {}
     try:
-        return _answer(
-            Request(url, headers=HEADERS | ({"Range": f"bytes={start}-"} if start else {}))
-        )
+        return _answer(Request(url, headers=HEADERS | rest))
     except HTTPError as error:
         if not start or error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
@@ -85,12 +84,13 @@ def _answer(request: Request) -> HTTPResponse:
     given_up = threading.Event()
 
     def ask() -> None:
+        answer: HTTPResponse | Exception
         try:
             answer = urlopen(request, timeout=READ_TIMEOUT_S)
         except (OSError, HTTPException) as error:
             answer = error
         answers.put(answer)
-        if given_up.is_set():
+        if given_up.is_set() and isinstance(answer, HTTPResponse | HTTPError):
             answer.close()
 
     threading.Thread(target=ask, daemon=True).start()
