@@ -1,0 +1,232 @@
+"""What a drifting step draws, asks of the generator and tells."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attrs import evolve
+from torch import Generator, Tensor, nn
+
+from repro.engine import datasets
+from repro.engine.datasets import Images
+from repro.engine.networks.conv_encoder import ConvEncoder, conv_encoder
+from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.networks.mlp import mlp
+from repro.engine.objectives.drifting import draw_alpha, drifting
+from repro.engine.objectives.objective import LossOut
+from repro.errors import RunError
+from repro.spec import network as networks
+from repro.spec.data import StandIn, SwissRoll
+from repro.spec.objective import Drifting, FixedAlpha, PowerLawAlpha
+
+GENERATOR = networks.ConvGenerator(noise_dim=4, channels=(8, 8), conditioning_dim=8, num_classes=4)
+SPEC = Drifting(
+    num_classes_per_step=3,
+    num_generated=5,
+    num_positive=4,
+    num_unconditional=2,
+    features=("pixels",),
+)
+TOY_NETWORK = networks.Mlp(noise_dim=8, hidden=(64, 64))
+TOY = Drifting(
+    num_classes_per_step=1,
+    num_generated=128,
+    num_positive=128,
+    num_unconditional=0,
+    alpha=FixedAlpha(),
+)
+
+
+class Recorder(nn.Module):
+    """A generator that keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = conv_generator(GENERATOR, (1, 8, 8))
+        self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def forward(self, noise: Tensor, labels: Tensor, alpha: Tensor) -> Tensor:
+        self.calls.append((noise, labels, alpha))
+        images: Tensor = self.network(noise, labels, alpha)
+        return images
+
+
+class Camera(ConvEncoder):
+    """An encoder that keeps what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__(networks.ConvEncoder(channels=(8, 8)), channels=1, num_classes=4)
+        self.shown: list[Tensor] = []
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        self.shown.append(x.detach())
+        return super().features(x)
+
+
+def labelled(num_images: int = 40, num_classes: int = 4) -> Images:
+    """Images of 8 x 8 pixels, the first of which tell the class, the others the image."""
+    labels = np.arange(num_images, dtype=np.int64) % num_classes
+    images = np.zeros((num_images, 8, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = labels
+    images[:, 1, :, :] = np.arange(num_images, dtype=np.uint8)[:, None, None]
+    return Images(images=images, labels=labels, num_classes=num_classes, digest="")
+
+
+def step(spec: Drifting = SPEC, *, seed: int = 0, **changes: Any) -> tuple[LossOut, Recorder]:
+    """One step of an untrained generator that is always the same."""
+    torch.manual_seed(0)
+    network = Recorder()
+    objective = drifting(spec, network_spec=GENERATOR, **{"data": labelled(), **changes})
+    generator = Generator().manual_seed(seed)
+    return objective.loss(network, step=0, micro=0, generator=generator), network
+
+
+def pixels(images: Tensor, row: int) -> list[int]:
+    return [int(value) for value in ((images[:, 0, row, 0] + 1) * 127.5).round()]
+
+
+def test_one_call_makes_every_sample():
+    """The generator is called once for N samples of each class, with one alpha a class."""
+    _, network = step()
+
+    ((noise, labels, alpha),) = network.calls
+    groups = list(zip(labels.view(3, 5), alpha.view(3, 5), strict=True))
+    assert noise.shape == (15, 4)
+    assert [len(set(each.tolist())) for pair in groups for each in pair] == [1] * 6
+    assert len(set(labels.tolist())) == 3
+    assert alpha.min() >= 1
+    assert alpha.max() <= 4
+
+
+def test_reals_are_of_their_class():
+    """The positives of a class are different images of it; any class is among the others."""
+    camera = Camera()
+
+    _, network = step(evolve(SPEC, features=("encoder",)), encoder=camera)
+
+    ((_, labels, _),) = network.calls
+    (reals,) = [each for each in camera.shown if len(each) == 3 * (4 + 2)]
+    for label, rows in zip(labels[::5].tolist(), reals.view(3, 6, 1, 8, 8), strict=True):
+        assert pixels(rows, 0)[:4] == [label] * 4
+        assert len(set(pixels(rows, 1)[:4])) == 4
+
+
+def test_a_small_class_repeats_its_reals():
+    """A class with fewer images than positives is drawn from with replacement."""
+    out, _ = step(data=labelled(num_images=8))
+
+    assert torch.isfinite(out.loss)
+
+
+def test_values_tell_energy_and_scale():
+    """Every space tells its scale, and its energy at each temperature."""
+    out, _ = step(evolve(SPEC, features=("pixels", "encoder")), encoder=Camera())
+
+    stages = [f"stage{index}{part}" for index in (1, 2) for part in ("", "_mean", "_std")]
+    keys = ["pixels", "norm_x", *stages]
+    energies = {f"energy/{key}/{T}" for key in keys for T in ("0.02", "0.05", "0.2")}
+    assert set(out.values) == energies | {f"scale/{key}" for key in keys}
+
+
+def test_draws_come_from_the_generator():
+    """Equal seeds give equal losses, bit for bit; another seed gives another."""
+    first, again, other = (step(seed=seed)[0] for seed in (1, 1, 2))
+
+    assert first.loss.item() == again.loss.item()
+    assert first.values == again.values
+    assert first.values != other.values
+
+
+def test_only_the_generator_learns():
+    """The encoder is frozen; a gradient reaches every weight of the generator through it."""
+    camera = Camera()
+    out, network = step(evolve(SPEC, features=("encoder",)), encoder=camera)
+
+    out.loss.backward()  # type: ignore[no-untyped-call]
+
+    assert all(weight.grad is None for weight in camera.parameters())
+    assert all(
+        weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters()
+    )
+
+
+def test_points_spread_over_their_law():
+    """A hundred updates take the samples of the toy from a spot to the width of the spiral."""
+    torch.manual_seed(0)
+    network = mlp(TOY_NETWORK)
+    points = datasets.LOADERS[SwissRoll](SwissRoll(), None)  # type: ignore[arg-type]
+    objective = drifting(TOY, data=points, network_spec=TOY_NETWORK)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    noise = torch.randn((512, 8), generator=Generator().manual_seed(0))
+    before = network(noise).std(dim=0).max().item()
+
+    for index in range(100):
+        out = objective.loss(network, step=index, micro=0, generator=Generator().manual_seed(index))
+        optimizer.zero_grad()
+        out.loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    after = network(noise).std(dim=0).min().item()
+    assert before < 0.15
+    assert after > 0.3
+
+
+@pytest.mark.parametrize(
+    ("spec", "data", "message"),
+    [
+        (evolve(SPEC, num_classes_per_step=5), labelled(), "only 4 classes"),
+        (SPEC, labelled(num_classes=8), "raise it to 8"),
+    ],
+)
+def test_classes_must_be_there(spec: Drifting, data: Images, message: str):
+    """A step cannot draw more classes than there are, nor a generator make unknown ones."""
+    with pytest.raises(RunError, match=message):
+        step(spec, data=data)
+
+
+def test_network_must_fit_the_data():
+    """Points do not train a generator of images."""
+    points = datasets.LOADERS[SwissRoll](SwissRoll(), None)  # type: ignore[arg-type]
+
+    with pytest.raises(RunError, match="'conv-generator' does not fit"):
+        drifting(SPEC, data=points, network_spec=GENERATOR)
+
+
+def test_stand_in_images_drift():
+    """A step on the images of a rehearsal is finite."""
+    data = datasets.LOADERS[StandIn](StandIn(height=8, width=8, channels=1), None)  # type: ignore[arg-type]
+    spec = networks.ConvGenerator(noise_dim=4, channels=(8, 8), conditioning_dim=8)
+    encoder = conv_encoder(networks.ConvEncoder(channels=(8,)), (1, 8, 8), 10)
+    network = conv_generator(spec, (1, 8, 8))
+
+    out = drifting(
+        evolve(SPEC, features=("pixels", "encoder")),
+        data=data,
+        network_spec=spec,
+        encoder=encoder,
+    ).loss(network, step=0, micro=0, generator=Generator().manual_seed(0))
+
+    assert torch.isfinite(out.loss)
+
+
+@pytest.mark.parametrize(
+    ("law", "mean", "share_to_two"),
+    [
+        (PowerLawAlpha(exponent=3.0), 1.6, 0.8),
+        (PowerLawAlpha(exponent=5.0), 1.3176, 0.9412),
+        (PowerLawAlpha(exponent=3.0, point_mass=0.5), 1.3, 0.9),
+        (PowerLawAlpha(exponent=1.0), 3 / np.log(4), 0.5),
+        (PowerLawAlpha(exponent=0.0, low=2.0, high=3.0), 2.5, 0.0),
+        (FixedAlpha(value=1.5), 1.5, 1.0),
+    ],
+)
+def test_alpha_follows_its_law(law: Any, mean: float, share_to_two: float):
+    """Mean and distribution function at two are those of the law; no draw leaves its bounds."""
+    alpha = draw_alpha(law, 40_000, generator=Generator().manual_seed(0))
+
+    assert alpha.mean().item() == pytest.approx(mean, abs=0.02)
+    assert (alpha <= 2).float().mean().item() == pytest.approx(share_to_two, abs=0.01)
+    if isinstance(law, PowerLawAlpha):
+        assert law.low - 1e-5 <= alpha.min().item()
+        assert alpha.max().item() <= law.high + 1e-5
