@@ -47,11 +47,11 @@ def test_client_leaves_one_file(
     client: str, source: Source, file: str, install: Install, tmp_path: Path
 ) -> None:
     """What the client leaves in its folder is what the source gives."""
-    install(client, f"echo content > {tmp_path}/work/{file}")
+    install(client, f"echo content > {tmp_path}/box/{file}")
 
-    brought = obtain(source, tmp_path / "work")
+    brought = obtain(source, tmp_path / "box")
 
-    assert brought == tmp_path / "work" / file
+    assert brought == tmp_path / "box" / file
 
 
 @pytest.mark.parametrize(("client", "source", "file"), CASES)
@@ -59,9 +59,9 @@ def test_client_is_called_for_this_package(
     client: str, source: Source, file: str, install: Install, tmp_path: Path
 ) -> None:
     """The client is asked for the package of the label, and never to run anything of it."""
-    install(client, f'echo "$@" > {tmp_path}/work/{file}')
+    install(client, f'echo "$@" > {tmp_path}/box/{file}')
 
-    words = obtain(source, tmp_path / "work").read_text(encoding="utf-8").split()
+    words = obtain(source, tmp_path / "box").read_text(encoding="utf-8").split()
 
     assert words[-1] == source.label.split()[-1]
     assert {"--ignore-scripts", ":all:", "download"} & set(words)
@@ -73,7 +73,7 @@ def test_missing_client_is_said(
 ) -> None:
     """A client that is not installed is named."""
     with pytest.raises(ResourceError, match=f"{client} is not installed"):
-        obtain(source, tmp_path / "work")
+        obtain(source, tmp_path / "box")
 
 
 def test_environment_without_pip_uses_the_one_on_the_path(
@@ -81,9 +81,9 @@ def test_environment_without_pip_uses_the_one_on_the_path(
 ) -> None:
     """An interpreter without pip falls back on a pip elsewhere."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    install("pip", f"echo content > {tmp_path}/work/tiny.whl")
+    install("pip", f"echo content > {tmp_path}/box/tiny.whl")
 
-    brought = obtain(PythonWheel("tiny==1.0"), tmp_path / "work")
+    brought = obtain(PythonWheel("tiny==1.0"), tmp_path / "box")
 
     assert brought.name == "tiny.whl"
 
@@ -104,7 +104,7 @@ def test_failing_client_is_quoted(said: str, shown: str, install: Install, tmp_p
     install("npm", f"{lines or ':'}; exit 3")
 
     with pytest.raises(ResourceError) as caught:
-        obtain(NpmPackage("tiny@1.0"), tmp_path / "work")
+        obtain(NpmPackage("tiny@1.0"), tmp_path / "box")
 
     assert str(caught.value) == f"it ended with status 3 and 0 files: {shown}"
 
@@ -114,16 +114,16 @@ def test_client_that_brings_nothing_is_a_failure(install: Install, tmp_path: Pat
     install("npm", "exit 0")
 
     with pytest.raises(ResourceError, match="status 0 and 0 files"):
-        obtain(NpmPackage("tiny@1.0"), tmp_path / "work")
+        obtain(NpmPackage("tiny@1.0"), tmp_path / "box")
 
 
 def test_leftovers_of_an_earlier_attempt_do_not_count(install: Install, tmp_path: Path) -> None:
     """Only what this call brought is taken."""
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "old.tgz").write_bytes(b"half")
-    install("npm", f"echo content > {tmp_path}/work/new.tgz")
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "old.tgz").write_bytes(b"half")
+    install("npm", f"echo content > {tmp_path}/box/new.tgz")
 
-    assert obtain(NpmPackage("tiny@1.0"), tmp_path / "work").name == "new.tgz"
+    assert obtain(NpmPackage("tiny@1.0"), tmp_path / "box").name == "new.tgz"
 
 
 def test_client_that_cannot_be_run_is_said(install: Install, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_client_that_cannot_be_run_is_said(install: Install, tmp_path: Path) -> 
     (tmp_path / "bin" / "npm").write_bytes(b"\x7fnot a program")
 
     with pytest.raises(ResourceError, match="npm could not be run"):
-        obtain(NpmPackage("tiny@1.0"), tmp_path / "work")
+        obtain(NpmPackage("tiny@1.0"), tmp_path / "box")
 
 
 def test_label_of_one_file_is_its_url() -> None:
