@@ -5,7 +5,34 @@ store        artifacts, named by the digest of their bytes
 history      what the segments say, read without a database
 fold         segments to tables; `rebuild` makes them anew
 database     SQL over those tables, reading only
+named        queries that have a name
 verify       names the first broken link of everything
 head         one digest over all seals
+show         a run and its executions as plain data
 provenance   which code, on which machine, in which environment
+
+Importing this does not load DuckDB; the first question in SQL does.
 """
+
+from repro.ledger.database import Table, export_parquet, query
+from repro.ledger.findings import Finding
+from repro.ledger.fold import Folded, rebuild
+from repro.ledger.head import head
+from repro.ledger.named import NamedQuery, named_queries, named_query
+from repro.ledger.show import describe
+from repro.ledger.verify import verify
+
+__all__ = [
+    "Finding",
+    "Folded",
+    "NamedQuery",
+    "Table",
+    "describe",
+    "export_parquet",
+    "head",
+    "named_queries",
+    "named_query",
+    "query",
+    "rebuild",
+    "verify",
+]

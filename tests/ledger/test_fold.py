@@ -1,0 +1,270 @@
+"""From segments to tables."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro.errors import LedgerError
+from repro.ledger import connection, durable, history, query, schema, segment
+from repro.ledger.chain import parse, render
+from repro.ledger.fold import Folded, fold, rebuild
+from repro.ledger.records import Decision
+from tests.ledger.ledgers import execute, path_of, start
+
+TABLES = [*schema.TABLES.values(), "segments"]
+
+
+def content(root: Path) -> dict[str, list[Any]]:
+    """Every row of every table, as read from the published file alone."""
+    with connection.connect(connection.published_path(root), read_only=True) as database:
+        return {
+            table: sorted(map(str, database.execute(f"FROM {table}").fetchall()))
+            for table in TABLES
+        }
+
+
+def test_each_kind_has_its_table(tmp_path):
+    """Each record becomes a row of its kind's table, each number of progress a row of its own."""
+    execution_id = execute(tmp_path)
+
+    assert fold(tmp_path) == Folded(num_records=12, problems=())
+    rows = query(tmp_path, "SELECT step, name, value FROM progress ORDER BY ALL").rows
+    assert rows[:2] == ((1, "loss", 1.0), (1, "rate", 0.1))
+    assert len(rows) == 6
+    assert query(tmp_path, "SELECT execution_id, value FROM results").rows == (
+        (execution_id, 12.5),
+    )
+
+
+def test_folding_again_adds_nothing(tmp_path):
+    """A record is folded once."""
+    execute(tmp_path)
+    fold(tmp_path)
+    before = content(tmp_path)
+
+    assert fold(tmp_path) == Folded(num_records=0, problems=())
+    assert content(tmp_path) == before
+
+
+def test_a_fold_reads_only_what_is_new(tmp_path):
+    """An open segment is followed as it grows."""
+    with segment.begin(tmp_path, start()) as execution:
+        first = fold(tmp_path)
+        execution.append(Decision(topic="selection"))
+        second = fold(tmp_path)
+    third = fold(tmp_path)
+
+    assert [each and each.num_records for each in (first, second, third)] == [1, 1, 1]
+
+
+def test_many_folds_give_what_one_gives(tmp_path):
+    """A database that grew step by step equals one that is rebuilt."""
+    for name in ("one", "two"):
+        with segment.begin(tmp_path, start(name)) as execution:
+            fold(tmp_path)
+            execution.append(Decision(topic="selection"))
+        fold(tmp_path)
+    grown = content(tmp_path)
+
+    rebuild(tmp_path)
+
+    assert content(tmp_path) == grown
+
+
+@pytest.mark.parametrize("name", [".index.duckdb", "ledger.duckdb"])
+def test_a_lost_database_is_made_again(tmp_path, name):
+    """Deleting a database file loses nothing."""
+    execute(tmp_path)
+    fold(tmp_path)
+    before = content(tmp_path)
+    (tmp_path / name).unlink()
+
+    fold(tmp_path)
+
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage" * 3000])
+@pytest.mark.parametrize("name", [".index.duckdb", "ledger.duckdb"])
+def test_a_damaged_database_is_made_again(tmp_path, name, damage):
+    """A file that DuckDB cannot open is replaced by whoever asks next."""
+    execute(tmp_path)
+    fold(tmp_path)
+    (tmp_path / name).chmod(0o644)
+    (tmp_path / name).write_bytes(damage)
+
+    assert query(tmp_path, "SELECT count(*) FROM measurements").rows == ((1,),)
+    execute(tmp_path)
+    assert query(tmp_path, "SELECT count(*) FROM measurements").rows == ((2,),)
+
+
+def test_a_lost_commit_heals(tmp_path):
+    """An index that went back to an earlier state is brought up to date, each record once."""
+    execute(tmp_path, "one")
+    fold(tmp_path)
+    shutil.copy(tmp_path / ".index.duckdb", tmp_path / "earlier")
+    execute(tmp_path, "two")
+    fold(tmp_path)
+    before = content(tmp_path)
+    shutil.copy(tmp_path / "earlier", tmp_path / ".index.duckdb")
+
+    fold(tmp_path)
+
+    assert content(tmp_path) == before
+
+
+def test_a_broken_segment_does_not_keep_the_others_out(tmp_path):
+    """A segment is folded up to its break, which is reported, and the others are whole."""
+    broken, whole = execute(tmp_path, "one"), execute(tmp_path, "two")
+    path = path_of(tmp_path, broken)
+    path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+
+    folded = fold(tmp_path)
+
+    assert folded is not None
+    (problem,) = folded.problems
+    assert broken in problem
+    counts = dict(query(tmp_path, "SELECT execution_id, num_records FROM segments").rows)
+    assert counts == {broken: 3, whole: 12}
+
+
+@pytest.mark.parametrize("what", ["cut", "removed"])
+def test_a_segment_that_lost_records_is_reported(tmp_path, what):
+    """What was folded once is missed when it is gone."""
+    path = path_of(tmp_path, execute(tmp_path))
+    fold(tmp_path)
+    if what == "cut":
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
+    else:
+        path.unlink()
+
+    folded = fold(tmp_path)
+
+    assert folded is not None
+    assert path.stem in folded.problems[0]
+
+
+def test_a_value_that_does_not_fit_is_null(tmp_path):
+    """One impossible value does not stop the fold; everything else of its record is there."""
+    execution = segment.begin(tmp_path, start())
+    path = path_of(tmp_path, execution.execution_id)
+    first = parse(path.read_bytes()[:-1], record=0)
+    line = render(
+        seq=1,
+        time=datetime.now(UTC),
+        kind="checkpoint",
+        data=b'{"stage_id":"s","step":"many","weights":["w"]}',
+        prev=first.hash,
+    )
+    path.write_bytes(path.read_bytes() + line + b"\n")
+
+    fold(tmp_path)
+
+    assert query(tmp_path, "SELECT stage_id, step, state FROM checkpoints").rows == (
+        ("s", None, None),
+    )
+
+
+def test_strange_text_survives(tmp_path):
+    """Quotes, newlines, tabs and other scripts come out as they went in."""
+    text = "a'b\"c\nd\te\\f \u2028 Größe 数 \x00 end"
+    with segment.begin(tmp_path, start()) as execution:
+        execution.append(Decision(topic=text))
+
+    assert query(tmp_path, "SELECT topic FROM decisions").rows == ((text,),)
+
+
+def test_an_older_schema_is_rebuilt(tmp_path, monkeypatch):
+    """A database of an older version is replaced without a question."""
+    execute(tmp_path)
+    fold(tmp_path)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+
+    assert fold(tmp_path) == Folded(num_records=12, problems=())
+
+
+def test_a_newer_schema_is_refused(tmp_path, monkeypatch):
+    """A database of a newer version is neither read nor replaced."""
+    execute(tmp_path)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    fold(tmp_path)
+    monkeypatch.undo()
+
+    with pytest.raises(LedgerError, match="schema version 2, this package knows 1"):
+        fold(tmp_path)
+    with pytest.raises(LedgerError, match="schema version 2, this package knows 1"):
+        query(tmp_path, "SELECT 1")
+
+
+def test_no_ledger_is_an_error(tmp_path):
+    """Where nothing was ever recorded there is nothing to fold."""
+    with pytest.raises(LedgerError, match="no ledger here"):
+        fold(tmp_path / "none")
+
+
+def test_one_fold_at_a_time(tmp_path):
+    """Whoever finds the lock taken gives up in time and says so."""
+    execute(tmp_path)
+
+    with durable.locked(tmp_path / ".fold.lock", wait_s=0) as held:
+        assert held
+        assert fold(tmp_path, wait_s=0.05) is None
+
+
+def test_folds_in_threads_do_not_meet(tmp_path):
+    """Threads of one process fold and ask at once, and all answers are right."""
+    execute(tmp_path)
+    answers = []
+
+    def ask() -> None:
+        fold(tmp_path)
+        answers.append(query(tmp_path, "SELECT count(*) FROM seals").rows)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers == [((1,),)] * 6
+
+
+FOLDER = """
+import sys
+from pathlib import Path
+from repro.ledger.chain import parse, render
+from repro.ledger.fold import fold
+print("ready", flush=True)
+while True:
+    fold(Path(sys.argv[1]))
+"""
+
+
+def test_killed_folds_do_no_harm(tmp_path):
+    """Folds that are killed at random moments, two at a time, leave an exact database."""
+    for turn in range(6):
+        processes = [
+            subprocess.Popen([sys.executable, "-c", FOLDER, tmp_path], stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        for number in range(3):
+            execute(tmp_path, f"{turn}-{number}")
+            time.sleep(0.05 + 0.04 * turn)
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+    fold(tmp_path)
+    before = content(tmp_path)
+    rebuild(tmp_path)
+
+    assert content(tmp_path) == before
+    assert len(history.executions(tmp_path)) == 18

@@ -1,0 +1,213 @@
+"""Reading segments without the database."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from attrs import evolve
+
+from repro.errors import LedgerError
+from repro.ledger import history, machine, segment, store
+from repro.ledger.chain import ChainError, parse, render
+from repro.ledger.records import Artifact, Checkpoint, Decision
+from tests.ledger.ledgers import (
+    EVALUATE,
+    TRAIN,
+    artifact,
+    event,
+    execute,
+    lines_of,
+    path_of,
+    start,
+)
+
+
+def test_a_done_stage_brings_what_it_left(tmp_path):
+    """A finished stage comes with its artifacts, checkpoints, measurements and their protocol."""
+    execution_id = execute(tmp_path)
+
+    done = history.done_stages(tmp_path, [TRAIN, EVALUATE, "c" * 32])
+
+    assert set(done) == {TRAIN, EVALUATE}
+    assert {each.execution_id for each in done.values()} == {execution_id}
+    assert [each.role for each in done[TRAIN].artifacts] == ["weights"]
+    assert [each.step for each in done[TRAIN].checkpoints] == [3]
+    assert [each.value for each in done[EVALUATE].measurements] == [12.5]
+    assert [each.facts for each in done[EVALUATE].protocols] == [{"layer": "pool3"}]
+
+
+def test_the_newest_execution_of_a_stage_counts(tmp_path):
+    """Of two executions that did equal work, the later one is used."""
+    execute(tmp_path)
+    later = execute(tmp_path)
+
+    assert history.done_stages(tmp_path, [TRAIN])[TRAIN].execution_id == later
+
+
+def test_a_stage_without_its_artifact_is_not_done(tmp_path):
+    """A stage whose artifact is gone must be done again."""
+    execute(tmp_path)
+    (weights,) = history.done_stages(tmp_path, [TRAIN])[TRAIN].artifacts
+    store.locate(tmp_path, weights.sha256).unlink()
+
+    assert set(history.done_stages(tmp_path, [TRAIN, EVALUATE])) == {EVALUATE}
+    assert history.checkpoints_of(tmp_path, TRAIN) == []
+
+
+def test_a_stage_of_an_interrupted_execution_counts(tmp_path):
+    """What was recorded as done stays done when its execution died later."""
+    execution = segment.begin(tmp_path, start())
+    execution.append(event(TRAIN, "done"))
+    execution.append(event(EVALUATE, "started"))
+
+    assert set(history.done_stages(tmp_path, [TRAIN, EVALUATE])) == {TRAIN}
+
+
+def test_nothing_is_reused_from_a_broken_segment(tmp_path):
+    """A stage in a segment that was edited is not done."""
+    execution_id = execute(tmp_path)
+    path = path_of(tmp_path, execution_id)
+    path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+
+    assert history.done_stages(tmp_path, [TRAIN]) == {}
+    assert history.checkpoints_of(tmp_path, TRAIN) == []
+
+
+def test_checkpoints_come_from_every_execution(tmp_path):
+    """A training that was interrupted twice shows all its checkpoints, by step, the newest each."""
+    for steps in ([10, 20], [20, 30]):
+        execution = segment.begin(tmp_path, start())
+        for step in steps:
+            weights = artifact(tmp_path, f"{steps}{step}".encode())
+            execution.append(Checkpoint(stage_id=TRAIN, step=step, weights=weights.sha256))
+
+    found = history.checkpoints_of(tmp_path, TRAIN)
+
+    assert [each.step for each in found] == [10, 20, 30]
+    assert store.check(tmp_path, found[1].weights).read_bytes() == b"[20, 30]20"
+
+
+def test_every_truncation_is_read(tmp_path):
+    """A segment cut at any byte gives its whole records, and never an error."""
+    execution = segment.begin(tmp_path, start())
+    execution.append(Decision(topic="one"))
+    execution.append(Decision(topic="two"))
+    path = path_of(tmp_path, execution.execution_id)
+    whole = path.read_bytes()
+
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+
+        assert sum(1 for _ in history.read_lines(path)) == whole[:size].count(b"\n")
+
+
+def test_bytes_after_the_seal_are_found(tmp_path):
+    """A torn line after a seal is no accident of its writer."""
+    path = path_of(tmp_path, execute(tmp_path))
+    path.write_bytes(path.read_bytes() + b'{"seq"')
+
+    with pytest.raises(ChainError, match="after the seal"):
+        list(history.read_lines(path))
+
+
+def test_a_record_after_the_seal_is_found(tmp_path):
+    """Nobody goes on after a seal, not even with a correct link."""
+    path = path_of(tmp_path, execute(tmp_path))
+    last = parse(lines_of(tmp_path, path.stem)[-1][:-1], record=0)
+    more = render(
+        seq=last.seq + 1, time=datetime.now(UTC), kind="decision", data=b"{}", prev=last.hash
+    )
+    path.write_bytes(path.read_bytes() + more + b"\n")
+
+    with pytest.raises(ChainError, match="after the seal"):
+        list(history.read_lines(path))
+
+
+def test_a_copied_segment_is_found(tmp_path):
+    """A segment under another name would count its measurements twice."""
+    path = path_of(tmp_path, execute(tmp_path))
+    copy = path.with_stem("20991231T000000000000-00000000")
+    copy.write_bytes(path.read_bytes())
+
+    with pytest.raises(ChainError, match="execution_id is another"):
+        list(history.read_lines(copy))
+
+
+def test_a_living_process_is_running(tmp_path):
+    """Without a seal, an execution runs as long as its process lives."""
+    segment.begin(tmp_path, start())
+
+    assert [each.status for each in history.executions(tmp_path)] == ["running"]
+
+
+def test_a_dead_process_is_interrupted(tmp_path):
+    """Without a seal, an execution whose process is gone was interrupted."""
+    code = (
+        "import sys; from pathlib import Path; from repro.ledger import segment;"
+        "from repro.ledger.records import Start;"
+        "segment.begin(Path(sys.argv[1]), Start(purpose='run'))"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+
+    assert [each.status for each in history.executions(tmp_path)] == ["interrupted"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"process_start": 1}, {"boot_id": "another"}, {"host": "another"}]
+)
+def test_a_number_is_not_a_process(change):
+    """A later process with the same number, another boot, another machine: not this one."""
+    ours = machine.this_process()
+
+    assert machine.alive(ours)
+    assert not machine.alive(evolve(ours, **change))
+
+
+def test_a_zombie_is_dead():
+    """A process that has ended, and waits to be collected, does not run."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    zombie = evolve(machine.this_process(), pid=child)
+
+    assert not machine.alive(zombie)
+    os.waitpid(child, 0)
+
+
+def test_find_by_a_beginning(tmp_path):
+    """A run or an execution is found by the first digits of its id."""
+    one, two = execute(tmp_path, "one"), execute(tmp_path, "two")
+    run_id = start("one").run_id or ""
+
+    assert [each.execution_id for each in history.find(tmp_path, run_id[:8])] == [one]
+    assert [each.execution_id for each in history.find(tmp_path, two)] == [two]
+
+
+@pytest.mark.parametrize(("beginning", "problem"), [("zz", "unknown"), ("20", "write more digits")])
+def test_find_says_what_is_wrong(tmp_path, beginning, problem):
+    """A beginning that fits nothing, or several runs, is an error."""
+    execute(tmp_path, "one")
+    execute(tmp_path, "two")
+
+    with pytest.raises(LedgerError, match=problem):
+        history.find(tmp_path, beginning)
+
+
+def test_no_ledger_holds_nothing(tmp_path):
+    """Before the first run there is nothing, and that is no error."""
+    assert history.executions(tmp_path / "none") == []
+    assert history.done_stages(tmp_path / "none", [TRAIN]) == {}
+
+
+def test_artifacts_keep_their_facts(tmp_path):
+    """What was recorded about an artifact comes back with the stage."""
+    with segment.begin(tmp_path, start()) as execution:
+        execution.append(evolve(artifact(tmp_path, b"x"), facts={"shape": [1, 2]}))
+        execution.append(event(TRAIN, "done"))
+
+    (found,) = history.done_stages(tmp_path, [TRAIN])[TRAIN].artifacts
+    assert isinstance(found, Artifact)
+    assert found.facts == {"shape": [1, 2]}

@@ -1,0 +1,301 @@
+"""The writer."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from repro.errors import LedgerError
+from repro.ledger import history, segment, verify
+from repro.ledger.records import Decision, Progress
+from tests.ledger.ledgers import TRAIN, execute, path_of, start
+
+NOTE = Decision(topic="note")
+
+
+def kinds(root: Path, execution_id: str) -> list[str]:
+    """The kinds of the records of an execution, its chain checked."""
+    return [line.kind for line in history.read_lines(path_of(root, execution_id))]
+
+
+def progress(step: int) -> Progress:
+    return Progress(stage_id=TRAIN, step=step, values={"loss": 1.0})
+
+
+def test_an_execution_ends_with_its_seal(tmp_path):
+    """A block that ends well is sealed as done, in a file that nobody may write."""
+    with segment.begin(tmp_path, start()) as execution:
+        assert execution.append(NOTE) == 1
+
+    (found,) = history.executions(tmp_path)
+    path = tmp_path / "segments" / f"{execution.execution_id}.jsonl"
+    assert found.seal is not None
+    assert (found.status, found.seal.num_records) == ("done", 2)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ValueError("no"), "failed"),
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(1), "interrupted"),
+    ],
+    ids=["error", "keyboard", "exit"],
+)
+def test_the_seal_says_what_ended_it(tmp_path, error, outcome):
+    """An exception seals the execution and goes on to whoever waits for it."""
+    with pytest.raises(type(error)), segment.begin(tmp_path, start()):
+        raise error
+
+    (found,) = history.executions(tmp_path)
+    assert found.seal is not None
+    assert found.seal.outcome == outcome
+    assert type(error).__name__ in found.seal.error
+
+
+def test_nothing_follows_the_seal(tmp_path):
+    """A sealed execution takes no record."""
+    with segment.begin(tmp_path, start()) as execution:
+        execution.seal("done")
+
+        with pytest.raises(LedgerError, match="it is sealed"):
+            execution.append(NOTE)
+
+
+def test_a_record_is_one_write(tmp_path, monkeypatch):
+    """Each record reaches the file by a single system call."""
+    written: list[bytes] = []
+    write = os.write
+
+    def noted(file: int, data: bytes) -> int:
+        written.append(data)
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", noted)
+
+    with segment.begin(tmp_path, start()) as execution:
+        execution.append(progress(1), durable=False)
+
+    assert b"".join(written) == path_of(tmp_path, execution.execution_id).read_bytes()
+    assert all(data.endswith(b"\n") and data.count(b"\n") == 1 for data in written)
+
+
+def test_durable_records_are_synced_at_once(tmp_path, monkeypatch):
+    """A durable record is synced before it is acknowledged, progress once a second."""
+    synced: list[int] = []
+    with segment.begin(tmp_path, start()) as execution:
+        monkeypatch.setattr(os, "fsync", synced.append)
+
+        for step in range(50):
+            execution.append(progress(step), durable=False)
+        before = len(synced)
+        execution.append(NOTE)
+        after = len(synced)
+        monkeypatch.setattr(segment, "SYNC_EVERY_S", 0.0)
+        execution.append(progress(51), durable=False)
+
+    assert (before, after) == (0, 1)
+    assert len(synced) >= 3
+
+
+def full_disk(monkeypatch, *, after_bytes: int) -> None:
+    """Let the next record be written up to a point, and no further."""
+    write = os.write
+    rest = [after_bytes]
+
+    def limited(file: int, data: bytes) -> int:
+        if rest[0] <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done = write(file, data[: rest[0]])
+        rest[0] -= done
+        return done
+
+    monkeypatch.setattr(os, "write", limited)
+
+
+@pytest.mark.parametrize("after_bytes", [0, 1, 100])
+def test_a_full_disk_is_an_error_and_no_damage(tmp_path, monkeypatch, after_bytes):
+    """A record that did not fit is refused; the next one finds the chain whole."""
+    with segment.begin(tmp_path, start()) as execution:
+        with monkeypatch.context() as patch:
+            full_disk(patch, after_bytes=after_bytes)
+            with pytest.raises(LedgerError, match=r"not stored.*No space left"):
+                execution.append(NOTE)
+
+        execution.append(NOTE)
+
+    assert kinds(tmp_path, execution.execution_id) == ["start", "decision", "seal"]
+
+
+def test_a_full_disk_at_the_start_leaves_no_execution(tmp_path, monkeypatch):
+    """An execution that could not say that it starts has not begun."""
+    full_disk(monkeypatch, after_bytes=10)
+
+    with pytest.raises(LedgerError, match="No space left"):
+        segment.begin(tmp_path, start())
+
+    assert history.segment_paths(tmp_path) == []
+
+
+def test_a_full_disk_at_the_end_keeps_the_first_error(tmp_path, monkeypatch):
+    """If the seal cannot be written either, the exception still says what went wrong first."""
+    first = ValueError("first")
+    execution = segment.begin(tmp_path, start())
+    full_disk(monkeypatch, after_bytes=0)
+
+    execution.__exit__(ValueError, first, None)
+
+    assert "could not be sealed" in first.__notes__[0]
+
+
+def test_a_failed_sync_ends_the_segment(tmp_path, monkeypatch):
+    """After a failed fsync nothing more is acknowledged."""
+    execution = segment.begin(tmp_path, start())
+    with monkeypatch.context() as patch:
+
+        def fails(_: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(LedgerError, match="cannot sync"):
+            execution.append(NOTE)
+
+    with pytest.raises(LedgerError, match="could not be synced"):
+        execution.append(NOTE)
+
+
+def test_an_interrupt_between_write_and_bookkeeping(tmp_path, monkeypatch):
+    """Control-C just after a write neither loses the record nor breaks the chain."""
+    execution = segment.begin(tmp_path, start())
+    advance = segment.Segment._advance
+
+    def interrupted(*_: object, **__: object) -> None:
+        monkeypatch.setattr(segment.Segment, "_advance", advance)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segment.Segment, "_advance", interrupted)
+    with pytest.raises(KeyboardInterrupt), execution:
+        execution.append(NOTE)
+
+    assert kinds(tmp_path, execution.execution_id) == ["start", "decision", "seal"]
+    assert verify(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["removed", "edited"])
+def test_a_segment_that_others_touch_is_refused(tmp_path, damage):
+    """A writer whose file was removed or changed under it stops."""
+    execution = segment.begin(tmp_path, start())
+    path = path_of(tmp_path, execution.execution_id)
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes() + b"graffiti\n")
+
+    with pytest.raises(LedgerError, match=r"was removed|changed while"):
+        execution.append(NOTE)
+
+
+def test_a_forked_child_may_not_write(tmp_path):
+    """The child of a fork is refused, and its exit from the block seals nothing."""
+
+    def child(answers: Any) -> None:
+        try:
+            execution.append(NOTE)
+        except LedgerError as error:
+            answers.put(str(error))
+        execution.__exit__(None, None, None)
+
+    with segment.begin(tmp_path, start()) as execution:
+        context = multiprocessing.get_context("fork")
+        answers = context.SimpleQueue()
+        process = context.Process(target=child, args=(answers,))
+        process.start()
+        process.join()
+        execution.append(NOTE)
+
+    assert "a forked process begins its own" in answers.get()
+    assert kinds(tmp_path, execution.execution_id) == ["start", "decision", "seal"]
+
+
+def test_a_clock_that_jumps_back_is_recorded_as_it_is(tmp_path):
+    """Order comes from the sequence, not from the clock."""
+    ticks = (datetime(2026, 1, 31, tzinfo=UTC) - timedelta(hours=i) for i in count())
+
+    with segment.begin(tmp_path, start(), now=lambda: next(ticks)) as execution:
+        execution.append(NOTE)
+
+    assert verify(tmp_path) == []
+    assert history.executions(tmp_path)[0].status == "done"
+
+
+def test_secrets_do_not_enter_the_start(tmp_path):
+    """Credentials on the command line or in an error are not recorded."""
+    command = ("repro", "fetch", "--token=geheim", "https://me:geheim@host/x")
+    execution = segment.begin(tmp_path, evolve(start(), command=command))
+    with pytest.raises(ValueError, match="host"), execution:
+        raise ValueError("https://me:geheim@host/x")
+
+    assert b"geheim" not in path_of(tmp_path, execution.execution_id).read_bytes()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from repro.ledger import segment
+from repro.ledger.records import Progress, Start
+with segment.begin(Path(sys.argv[1]), Start(purpose="selftest")) as execution:
+    for step in range(int(sys.argv[2])):
+        values = {"loss": 1.0}
+        seq = execution.append(Progress(stage_id="s", step=step, values=values), durable=False)
+        print(seq, flush=True)
+"""
+
+
+def writer(root: Path, steps: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, root, str(steps)], stdout=subprocess.PIPE
+    )
+
+
+def test_a_killed_writer_loses_nothing_it_was_told(tmp_path):
+    """After kill -9 every acknowledged record is there, and the execution shows as interrupted."""
+    process = writer(tmp_path, 1_000_000)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGKILL)
+    acknowledged = [int(line) for line in process.communicate()[0].splitlines()[:-1]]
+
+    (found,) = history.executions(tmp_path)
+    (path,) = history.segment_paths(tmp_path)
+    assert sum(1 for _ in history.read_lines(path)) > acknowledged[-1]
+    assert (found.status, found.seal) == ("interrupted", None)
+    assert verify(tmp_path) == []
+
+
+def test_eight_writers_do_not_disturb_each_other(tmp_path):
+    """Eight processes that write at once leave eight whole segments."""
+    processes = [writer(tmp_path, 200) for _ in range(8)]
+    for process in processes:
+        process.communicate()
+
+    lengths = [sum(1 for _ in history.read_lines(path)) for path in history.segment_paths(tmp_path)]
+    assert lengths == [202] * 8
+
+
+def test_ids_are_in_order_of_time(tmp_path):
+    """A later execution has a later name."""
+    ids = [execute(tmp_path) for _ in range(3)]
+
+    assert ids == sorted(ids)
+    assert [path.stem for path in history.segment_paths(tmp_path)] == ids

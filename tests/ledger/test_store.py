@@ -1,0 +1,97 @@
+"""Artifacts."""
+
+import hashlib
+import stat
+
+import pytest
+import xxhash
+
+from repro.errors import IntegrityError, LedgerError
+from repro.ledger import store
+
+HELLO = b"hello"
+
+
+def test_an_artifact_is_named_by_its_bytes(tmp_path):
+    """The path, the digests and the size all follow from the bytes."""
+    stored = store.put_bytes(tmp_path, HELLO)
+
+    name = hashlib.sha256(HELLO).hexdigest()
+    assert stored.sha256 == f"sha256:{name}"
+    assert stored.xxh3_128 == xxhash.xxh3_128_hexdigest(HELLO)
+    assert stored.size_bytes == 5
+    assert store.locate(tmp_path, stored.sha256) == tmp_path / "objects" / name[:2] / name
+    assert store.check(tmp_path, stored.sha256).read_bytes() == HELLO
+
+
+def test_an_artifact_is_read_only(tmp_path):
+    """Nobody changes an artifact by accident."""
+    path = store.locate(tmp_path, store.put_bytes(tmp_path, HELLO).sha256)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+def test_equal_bytes_are_stored_once(tmp_path):
+    """Storing again changes nothing, whichever way."""
+    first = store.put_bytes(tmp_path, HELLO)
+    path = store.locate(tmp_path, first.sha256)
+    before = path.stat().st_ino
+    (tmp_path / "copy").write_bytes(HELLO)
+
+    assert store.put_file(tmp_path, tmp_path / "copy") == first
+    assert path.stat().st_ino == before
+
+
+def test_changed_bytes_are_not_taken_for_stored(tmp_path):
+    """Where other bytes lie under the digest, storing fails and nothing is overwritten."""
+    stored = store.put_bytes(tmp_path, HELLO)
+    path = store.locate(tmp_path, stored.sha256)
+    path.chmod(0o644)
+    path.write_bytes(b"other")
+
+    with pytest.raises(IntegrityError, match="artifact was changed"):
+        store.put_bytes(tmp_path, HELLO)
+    assert path.read_bytes() == b"other"
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    """What was written aside goes when the block fails."""
+
+    def halfway() -> None:
+        with store.writing(tmp_path) as file:
+            file.path.write_bytes(HELLO)
+            raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        halfway()
+
+    assert list((tmp_path / "objects").iterdir()) == []
+
+
+def test_a_block_that_wrote_nothing_is_an_error(tmp_path):
+    """An artifact that was never written cannot be stored."""
+    with pytest.raises(LedgerError, match="not stored"), store.writing(tmp_path):
+        pass
+
+
+def test_nothing_is_stored_before_the_block_ends(tmp_path):
+    """The digests are known when the file is complete."""
+    with store.writing(tmp_path) as file:
+        file.path.write_bytes(HELLO)
+        with pytest.raises(LedgerError, match="after the block"):
+            _ = file.stored
+
+    assert file.stored.size_bytes == 5
+
+
+@pytest.mark.parametrize("sha256", ["", "sha256:../../etc/passwd", "md5:00", "sha256:" + "A" * 64])
+def test_only_digests_name_artifacts(tmp_path, sha256):
+    """Nothing but a digest leads to a path."""
+    with pytest.raises(IntegrityError, match="expected sha256"):
+        store.locate(tmp_path, sha256)
+
+
+def test_a_missing_artifact_is_an_error(tmp_path):
+    """What is not there is not found."""
+    with pytest.raises(IntegrityError, match="missing"):
+        store.check(tmp_path, "sha256:" + "0" * 64)
