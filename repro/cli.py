@@ -156,9 +156,17 @@ def fetch(
     """Fetch data and weights into the cache: cifar10, fashion-mnist, inception."""
     from repro.engine import resources
 
+    if given and len(names) > 1:
+        raise click.UsageError("--from is the path of one resource; fetch one at a time")
+    bars = terminal.Bars()
     paths = {
         name: resources.fetch(
-            name, cache=places.cache, given=given, offline=offline, notify=terminal.say
+            name,
+            cache=places.cache,
+            given=given,
+            offline=offline,
+            notify=bars.notify,
+            track=bars.track,
         )
         for name in names
     }

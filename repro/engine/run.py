@@ -219,6 +219,7 @@ def _do(execution: Execution, stage: Stage) -> None:
                     cache=execution.cache,
                     offline=execution.offline,
                     notify=execution.progress.notify,
+                    track=execution.progress.track,
                 )
         from repro.engine.stages.table import STAGES
 

@@ -1,0 +1,37 @@
+"""A spec that a CPU trains in a second."""
+
+from pathlib import Path
+
+DENOISE = """
+schema = 1
+title = "tiny"
+
+[data]
+kind = "digits"
+
+[network]
+kind = "unet2d"
+channels = [8, 8]
+attention = [false, false]
+layers_per_block = 1
+norm_groups = 4
+
+[objective]
+kind = "denoise"
+batch_size = 8
+schedule = { kind = "linear", num_levels = 50, beta_end = 0.2 }
+
+[train]
+steps = 12
+seed = 1
+lr = 1e-3
+accumulate = 2
+checkpoint_every = 4
+"""
+
+
+def write(folder: Path, text: str = DENOISE) -> Path:
+    """The spec as a file in *folder*."""
+    path = folder / "tiny.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
