@@ -12,7 +12,7 @@ from typing import Any
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.evaluate import DatasetReference, Evaluate, Fid, Isc, Kid, Prc
-from repro.spec.layout import Layout, holds_points, layout
+from repro.spec.layout import Layout, doublings, holds_points, layout
 from repro.spec.network import ConvGenerator, Mlp, UNet2D
 from repro.spec.objective import (
     Denoise,
@@ -48,11 +48,11 @@ VALUES: dict[type, tuple[str, ...]] = {
 MAX_CHECKPOINTS = 10_000
 
 
-def check(spec: Spec, *, broken: Collection[str] = ()) -> list[Problem]:
+def check(spec: Spec, *, broken: Collection[str] = ()) -> Iterator[Problem]:
     """Every disagreement between the tables of a spec, the *broken* ones left out."""
-    return [
-        problem for reads, one in CHECKS if not set(reads) & set(broken) for problem in one(spec)
-    ]
+    for reads, one in CHECKS:
+        if not set(reads) & set(broken):
+            yield from one(spec)
 
 
 def _something_to_do(spec: Spec) -> Iterator[Problem]:
@@ -83,14 +83,14 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
     size = f"{data.kind} is {shape.height} x {shape.width}"
     match network:
         case ConvGenerator(channels=channels):
-            if 2 ** (len(channels) - 1) > min(shape.height, shape.width):
+            if doublings(channels) > min(shape.height, shape.width):
                 msg = f"{len(channels)} entries double the sides too often: {size}"
                 yield Problem(("network", "channels"), msg)
             if network.num_classes != shape.num_classes:
                 msg = f"expected {shape.num_classes}, the classes of {data.kind}"
                 yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
         case UNet2D(channels=channels):
-            factor = 2 ** (len(channels) - 1)
+            factor = doublings(channels)
             if shape.height % factor or shape.width % factor:
                 msg = f"{len(channels)} entries need sides divisible by {factor}, but {size}"
                 yield Problem(("network", "channels"), msg)
@@ -343,8 +343,9 @@ def _checkpoints_of(
         msg = f"expected at most {len(existing)}, the checkpoints of [train], got {wanted.last}"
         yield Problem((*path, "last"), msg)
     yield from _repeated(wanted.steps, (*path, "steps"))
+    saved = frozenset(existing)
     for index, step in enumerate(wanted.steps):
-        if step not in existing:
+        if step not in saved:
             valid = _listed(existing)
             yield Problem((*path, "steps", index), f"no checkpoint at {step}, expected {valid}")
 

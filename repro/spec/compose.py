@@ -114,13 +114,15 @@ def places(files: Sequence[Source], assignments: Sequence[Assignment]) -> Places
     data: Data = {}
     found: Places = {}
     for file in files:
-        found = _kept(found, set(_replaced(data, file.data, ()))) | file.places()
-        data = merge(data, file.data)
+        after = merge(data, file.data)
+        found = _kept(found, data, after) | file.places()
+        data = after
     for one in assignments:
         path = resolve(data, one)
+        after = assign(data, one)
         above = {path[:size]: one.place for size in range(1, len(path))}
-        found = above | _kept(found, {path}) | {path: one.place}
-        data = assign(data, one)
+        found = above | _kept(found, data, after) | {path: one.place}
+        data = after
     return found
 
 
@@ -138,20 +140,27 @@ def _merges(base: Any, top: Any) -> bool:
     return "kind" not in top or top["kind"] == base.get("kind", top["kind"])
 
 
-def _replaced(base: Mapping[str, Any], top: Mapping[str, Any], path: KeyPath) -> Iterator[KeyPath]:
-    for key, value in top.items():
-        if _merges(base.get(key), value):
-            yield from _replaced(base[key], value, (*path, key))
-        else:
-            yield (*path, key)
-
-
-def _kept(found: Places, gone: set[KeyPath]) -> Places:
+def _kept(found: Places, before: Data, after: Data) -> Places:
+    gone = set(_changed(before, after, ()))
     return {
         path: place
         for path, place in found.items()
         if not any(path[:size] in gone for size in range(1, len(path) + 1))
     }
+
+
+def _changed(before: Any, after: Any, path: KeyPath) -> Iterator[KeyPath]:
+    match before, after:
+        case dict(), dict():
+            for key, value in before.items():
+                yield from _changed(value, after.get(key), (*path, key))
+        case list(), list() if len(before) == len(after):
+            for index, value in enumerate(before):
+                yield from _changed(value, after[index], (*path, index))
+        case _ if before != after:
+            yield path
+        case _:
+            pass
 
 
 def assignment(option: str) -> Assignment:
@@ -162,8 +171,8 @@ def assignment(option: str) -> Assignment:
     """
     name, equals, written = option.partition("=")
     path = tuple(part.strip().strip("\"'") for part in name.split("."))
-    if not equals or not all(path):
-        raise SpecError(f"--set {option}: expected a.b=value")
+    if not equals or not all(path) or len(path) > toml.MAX_DEPTH:
+        raise SpecError(f"--set {option:.80}: expected a.b=value")
     try:
         value = toml.parse(f"value = {written}", "--set")["value"]
     except SpecError:
@@ -222,7 +231,8 @@ def _assigned(data: Any, path: KeyPath, value: Any) -> Any:
             for index, each in enumerate(data)
         ]
     table = data or {}
-    return {**table, step: _assigned(table.get(step), tuple(rest), value)}
+    top = {step: _assigned(table.get(step), tuple(rest), value)}
+    return {**table, **top} if _merges(table, top) else top
 
 
 def combinations(sweep: Data, found: Places) -> Iterator[tuple[Assignment, ...]]:

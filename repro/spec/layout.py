@@ -1,5 +1,7 @@
 """The shape of what a data set holds, as far as a spec tells without opening it."""
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from repro.spec.data import (
@@ -12,6 +14,7 @@ from repro.spec.data import (
     SwissRoll,
 )
 
+MAX_DOUBLINGS = 32
 SIZES = {
     (Cifar10, "train"): 50_000,
     (Cifar10, "test"): 10_000,
@@ -50,6 +53,11 @@ def layout(data: Dataset) -> Layout | None:
             )
         case _:
             return None
+
+
+def doublings(widths: Sequence[int]) -> int:
+    """How often larger the finest map of a network is than its coarsest; a width a map."""
+    return int(2 ** min(len(widths) - 1, MAX_DOUBLINGS))
 
 
 def holds_points(data: Dataset | None) -> bool:

@@ -29,7 +29,7 @@ from repro.spec.evaluate import (
     ShippedReference,
 )
 from repro.spec.fields import REHEARSAL
-from repro.spec.layout import layout
+from repro.spec.layout import doublings, layout
 from repro.spec.network import ConvGenerator, UNet2D
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
@@ -107,7 +107,7 @@ def _assumed_layout(spec: Spec) -> StandIn:
     """What stands in for files that must be opened to know their layout: what the network makes."""
     match spec.network:
         case ConvGenerator(channels=channels, num_classes=num_classes):
-            side = COARSEST_SIDE * 2 ** (len(channels) - 1)
+            side = COARSEST_SIDE * doublings(channels)
             return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
         case _:
             return StandIn(num_images=NUM_IMAGES)

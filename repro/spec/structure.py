@@ -1,8 +1,8 @@
 """Plain data to a spec, or everything that is wrong with them; and a spec to plain data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from cattrs import Converter
@@ -41,15 +41,20 @@ def judged(data: Any, *, recorded: bool = False) -> tuple[Spec | None, Sequence[
         spec: Spec = reader.structure(data, Spec)
     except (BaseValidationError, Mistake) as error:
         return None, _all_problems(error, data, reader)
-    found = checks.check(spec)
+    found = _first(checks.check(spec))
     return (None, found) if found else (spec, ())
 
 
+def _first(found: Iterator[Problem]) -> list[Problem]:
+    some = list(islice(found, MAX_PROBLEMS + 1))
+    if len(some) > MAX_PROBLEMS:
+        some[-1] = Problem((), "and more; these are the first")
+    return some
+
+
 def _all_problems(error: Exception, data: Any, reader: Converter) -> Sequence[Problem]:
-    found = list(islice(converter.problems(error), MAX_PROBLEMS + 1))
-    if len(found) > MAX_PROBLEMS:
-        return [*found[:MAX_PROBLEMS], Problem((), "and more; these are the first")]
-    if not isinstance(data, dict):
+    found = _first(converter.problems(error))
+    if len(found) > MAX_PROBLEMS or not isinstance(data, dict):
         return found
     broken = {str(each.path[0]) for each in found if not each.unknown}
     sound: Any = {key: value for key, value in data.items() if key not in broken}
@@ -58,7 +63,8 @@ def _all_problems(error: Exception, data: Any, reader: Converter) -> Sequence[Pr
             sound = _without(sound, each.path)
     if "schema" in broken:
         sound["schema"] = SCHEMA
-    return [*found, *checks.check(reader.structure(sound, Spec), broken=broken)]
+    disagreements = checks.check(reader.structure(sound, Spec), broken=broken)
+    return _first(chain(found, disagreements))
 
 
 def _without(data: Any, path: KeyPath) -> Any:

@@ -20,6 +20,7 @@ Found = Generator[tuple[KeyPath, int], None, int]
 """Yields paths with their positions, returns the position after."""
 
 MAX_BYTES = 1 << 18
+MAX_DEPTH = 32
 
 _KEY = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[A-Za-z0-9_-]+')
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -62,13 +63,24 @@ def parse(text: str, place: str) -> dict[str, Any]:
         SpecError: with the line of the first syntax error.
     """
     try:
-        return tomli.loads(text)
+        data = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise SpecError(f"{place}:{error.lineno}: {error.msg}") from error
     except RecursionError as error:
-        raise SpecError(f"{place}: {error or 'nested too deeply'}") from error
+        raise SpecError(f"{place}: nested more than {MAX_DEPTH} levels deep") from error
     except ValueError as error:  # from int(): longer than Python converts
         raise SpecError(f"{place}: expected numbers of at most 64 bits: {error}") from error
+    if _too_deep(data):
+        raise SpecError(f"{place}: nested more than {MAX_DEPTH} levels deep")
+    return data
+
+
+def _too_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        values = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for some in values for value in some if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def lines(text: str) -> dict[KeyPath, int]:

@@ -225,7 +225,7 @@ def specs(draw: st.DrawFn) -> Spec:
         select=_selection(evaluates, metrics),
         reference=None if parts or evaluates else reference,
     )
-    assert not check(spec)
+    assert not list(check(spec))
     return spec
 
 

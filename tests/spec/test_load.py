@@ -9,7 +9,7 @@ from repro.errors import SpecError
 from repro.spec import Spec, load, run_id
 from repro.spec.network import ConvGenerator, Mlp
 from repro.spec.objective import CosineSchedule, Denoise, LinearSchedule
-from repro.spec.train import CosineLr
+from repro.spec.train import ConstantEma, CosineLr
 
 DATA = Path(__file__).parents[1] / "data"
 INVALID = sorted((DATA / "invalid").glob("*.toml"))
@@ -138,6 +138,14 @@ def test_a_chain_of_files_has_an_end(tmp_path: Path):
         load(write(tmp_path, **chain))
 
 
+def test_deep_tables_are_merged(tmp_path: Path):
+    """Two files that nest as deep as is allowed are merged and judged."""
+    deep = ".".join(["a"] * 32) + " = 1"
+
+    with pytest.raises(SpecError, match=r"top\.toml:2: a: unknown key"):
+        load(write(tmp_path, top=f'extends = "base.toml"\n{deep}', base=deep))
+
+
 def test_a_mistake_is_found_in_the_file_that_made_it(tmp_path: Path):
     """A line belongs to the file that set the key last."""
     base = "schema = 1\n[train]\nsteps = 0\nseed = 1\nlr = 0"
@@ -226,6 +234,15 @@ def test_a_kind_set_by_option_replaces_the_table(tmp_path: Path):
     assert only(path, "network={kind='mlp', hidden=[4]}").network == Mlp(hidden=(4,))
     with pytest.raises(SpecError, match="makes images, but swiss-roll holds points"):
         only(path, f"network={{kind='{ConvGenerator.kind}'}}")
+
+
+def test_another_kind_set_by_option_replaces_the_table():
+    """A kind by itself brings its own defaults, as in a file that extends another."""
+    spec = only(DENOISE, "train.ema.kind=constant", "train.lr_schedule.kind=cosine")
+
+    assert spec.train
+    assert spec.train.ema == ConstantEma()
+    assert spec.train.lr_schedule == CosineLr(warmup_steps=500)
 
 
 def swept(tmp_path: Path, text: str, *overrides: str) -> list[tuple[float, int]]:

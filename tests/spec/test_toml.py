@@ -93,11 +93,19 @@ def paths(data: Any, path: tuple[str | int, ...] = ()) -> Any:
 
 HOSTILE = {
     "ten megabytes of brackets": (b"a = " + b"[" * 10_000_000, "at most 262144 bytes"),
-    "nested brackets": (b"a = " + b"[" * 100_000, "nested|recursion"),
-    "nested tables": (b"a = " + b"{a = " * 40_000, "nested|recursion"),
-    "a long dotted key": (b"a." * 100_000 + b"a = 1", "parts|recursion|unknown key"),
+    "nested brackets": (b"a = " + b"[" * 100_000, "nested more than 32 levels deep"),
+    "nested tables": (b"a = " + b"{a = " * 40_000, "nested more than 32 levels deep"),
+    "a long dotted key": (b"a." * 100_000 + b"a = 1", "nested more than 32 levels deep"),
     "ten thousand keys": (b"".join(b"key%d = 1\n" % n for n in range(10_000)), "and more"),
     "ten thousand tables": (b"".join(b"[t%d]\na=1\n" % n for n in range(10_000)), "and more"),
+    "deep but legal": (b"a = " + b"[" * 300 + b"]" * 300, "nested more than 32 levels deep"),
+    "a deep sweep": (b"sweep." + b"a." * 40 + b"a = [1]", "nested more than 32 levels deep"),
+    "a tower of blocks": (
+        b"schema=1\ndata.kind='digits'\nnetwork={kind='unet2d', channels=["
+        + b"1," * 20_000
+        + b"]}",
+        "need sides divisible by",
+    ),
     "a long key": (b"k" * 200_000 + b" = 1", "unknown key"),
     "a NUL byte": (b"schema = 1\ntitle = 'a\0b'\n", "a.toml:2: "),
     "a wrong encoding": ("schema = 1\ntitle = 'é'".encode("latin-1"), "a.toml:2: expected UTF-8"),
