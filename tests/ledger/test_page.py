@@ -1,0 +1,107 @@
+"""The page and the named queries, held to the database."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from repro.errors import QueryError
+from repro.ledger import named_queries, named_query, query
+from tests.ledger.ledgers import execute
+
+LEDGER = Path(__file__).parents[2] / "ledger"
+QUERIES = named_queries(LEDGER)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """A ledger with one execution."""
+    path: Path = tmp_path_factory.mktemp("ledger")
+    execute(path)
+    return path
+
+
+def test_the_page_is_the_database(root):
+    """The page names every table, view and column with its type, in order, and no other."""
+    text = (LEDGER / "README.md").read_text("utf-8")
+    page = {
+        section.partition("`")[0]: re.findall(r"^\| `(\w+)` \| ([A-Z]+) \|", section, re.MULTILINE)
+        for section in re.split(r"^### `", text, flags=re.MULTILINE)[1:]
+    }
+    sql = """
+        SELECT table_name, list((column_name, data_type) ORDER BY ordinal_position)
+        FROM information_schema.columns GROUP BY table_name
+    """
+    database = {name: [tuple(each) for each in found] for name, found in query(root, sql).rows}
+
+    assert page == database
+
+
+def test_every_column_has_a_meaning():
+    """No row of the page is left empty."""
+    rows = re.findall(
+        r"^\| `\w+` \| [A-Z]+ \|(.*)\|$", (LEDGER / "README.md").read_text("utf-8"), re.M
+    )
+
+    assert all(row.rpartition("|")[2].strip() for row in rows)
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_a_named_query_runs(root, name):
+    """Every query that comes with the project says what it is for, and has an answer."""
+    found = QUERIES[name]
+
+    table = query(root, found.sql, dict.fromkeys(found.parameters, "2"))
+
+    assert found.description
+    assert table.columns
+
+
+def test_the_curve_of_a_run(root):
+    """A named query with a parameter gives the curve of the run that it names."""
+    rows = query(root, QUERIES["curve"].sql, {"run": "2"}).rows
+
+    assert [row[1:] for row in rows][:3] == [
+        ("train", 1, "loss", 1.0),
+        ("train", 2, "loss", 0.5),
+        ("train", 3, "loss", 1 / 3),
+    ]
+    assert QUERIES["curve"].parameters == ("run",)
+
+
+def test_equal_work_with_different_bytes(tmp_path):
+    """Two executions of one stage that left different weights are a finding of `diverged`."""
+    execute(tmp_path, "one")
+    execute(tmp_path, "two")
+
+    table = query(tmp_path, QUERIES["diverged"].sql)
+
+    assert [row[1:5] for row in table.rows] == [("weights", "weights.bin", 2, 2)]
+
+
+def test_the_best_of_each_protocol(tmp_path):
+    """The smallest FID comes first, with its place."""
+    for value in (9.0, 7.0, float("nan"), 8.0, 10.0):
+        execute(tmp_path, f"{value}", value=value)
+
+    table = query(tmp_path, QUERIES["best"].sql)
+
+    places = table.columns.index("place"), table.columns.index("value")
+    assert [tuple(row[i] for i in places) for row in table.rows] == [(1, 7.0), (2, 8.0), (3, 9.0)]
+
+
+def test_a_name_stands_for_its_statement():
+    """A name gives its statement, a statement itself, an unknown word the names there are."""
+    assert named_query(LEDGER, "best") == QUERIES["best"].sql
+    assert named_query(LEDGER, "SELECT 1") == "SELECT 1"
+    with pytest.raises(QueryError, match=r"no query is named 'bset', expected .*best"):
+        named_query(LEDGER, "bset")
+
+
+def test_a_query_without_a_header_is_refused(tmp_path):
+    """A named query says in its first line what it is for."""
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "mute.sql").write_text("SELECT 1", "utf-8")
+
+    with pytest.raises(QueryError, match=r"mute\.sql: line 1: expected"):
+        named_queries(tmp_path)

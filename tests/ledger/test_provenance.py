@@ -1,0 +1,245 @@
+"""What is recorded about code and machine."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from repro.ledger import provenance, store
+from repro.ledger.privacy import cleaned, cleaned_command, secret_name
+from repro.ledger.records import Artifact, Provenance
+
+IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@b")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", folder, *IDENTITY, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """A repository with one commit."""
+    folder: Path = tmp_path / "code"
+    folder.mkdir()
+    git(folder, "init", "--initial-branch=main")
+    (folder / "a.py").write_text("x = 1\n", "utf-8")
+    git(folder, "add", "a.py")
+    git(folder, "commit", "-m", "one")
+    git(folder, "remote", "add", "origin", "https://me:geheim@host/code.git")
+    return folder
+
+
+def captured(root: Path, cwd: Path) -> tuple[dict[str, Provenance], dict[str, Artifact]]:
+    """Provenance by provider and artifacts by role."""
+    records = provenance.capture(root, cwd=cwd)
+    told = {each.provider: each for each in records if isinstance(each, Provenance)}
+    return told, {each.role: each for each in records if isinstance(each, Artifact)}
+
+
+def test_a_clean_repository_needs_no_patch(tmp_path, repository):
+    """A commit says it all where nothing differs from it."""
+    told, artifacts = captured(tmp_path / "ledger", repository)
+
+    git_ = told["git"]
+    assert (git_.status, git_.value["dirty"], git_.value["branch"]) == ("ok", False, "main")
+    assert len(git_.value["commit"]) == 40
+    assert git_.value["remote"] == "https://host/code.git"
+    assert artifacts == {}
+
+
+def test_uncommitted_changes_are_kept(tmp_path, repository):
+    """What differs from the commit is stored as a patch that gives the same files again."""
+    folder = repository / "deep"
+    folder.mkdir()
+    (repository / "a.py").write_text("x = 2\n", "utf-8")
+
+    told, artifacts = captured(tmp_path / "ledger", folder)
+
+    assert told["git"].value["dirty"] is True
+    patch = store.check(tmp_path / "ledger", artifacts["patch"].sha256)
+    git(repository, "checkout", "a.py")
+    git(repository, "apply", str(patch))
+    assert (repository / "a.py").read_text("utf-8") == "x = 2\n"
+
+
+def test_untracked_sources_are_kept(tmp_path, repository):
+    """Sources that git does not know are stored; other files, ignored ones and secrets are not."""
+    for name in ("new.py", "data.bin", "ignored.py", "secrets.toml", "Größe.py"):
+        (repository / name).write_text(name, "utf-8")
+    (repository / ".gitignore").write_text("ignored.py\n", "utf-8")
+    (repository / "big.py").write_bytes(b"#" * (provenance.MAX_UNTRACKED_BYTES + 1))
+    (repository / "link.py").symlink_to("/etc/hostname")
+
+    told, artifacts = captured(tmp_path / "ledger", repository)
+
+    data = store.check(tmp_path / "ledger", artifacts["untracked"].sha256).read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert sorted(archive.getnames()) == ["Größe.py", "new.py"]
+    assert told["git"].status == "partial"
+    assert "big.py" in told["git"].reason
+    assert "secrets.toml" in told["git"].reason
+
+
+def test_equal_sources_give_equal_artifacts(tmp_path, repository):
+    """The archive of untracked sources depends on names and bytes only."""
+    (repository / "new.py").write_text("x", "utf-8")
+    _, first = captured(tmp_path / "ledger", repository)
+    os.utime(repository / "new.py", (0, 0))
+    _, second = captured(tmp_path / "ledger", repository)
+
+    assert first["untracked"].sha256 == second["untracked"].sha256
+
+
+def test_a_patch_too_large_is_said(tmp_path, repository, monkeypatch):
+    """What is not stored is recorded as not stored."""
+    monkeypatch.setattr(provenance, "MAX_PATCH_BYTES", 10)
+    (repository / "a.py").write_text("x = 2\n", "utf-8")
+
+    told, artifacts = captured(tmp_path / "ledger", repository)
+
+    assert (told["git"].status, told["git"].value["dirty"]) == ("partial", True)
+    assert artifacts == {}
+
+
+def test_a_repository_without_a_commit(tmp_path):
+    """Before the first commit there is none to name."""
+    git(tmp_path, "init")
+
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["git"].value["commit"] is None
+    assert "no commit" in told["git"].reason
+
+
+def test_no_repository(tmp_path):
+    """Outside of any repository git is unavailable, and says why."""
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["git"].status == "unavailable"
+    assert "not a git repository" in told["git"].reason
+
+
+def test_no_git(tmp_path, monkeypatch):
+    """On a machine without programs, everything that needs one says so; the rest stands."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert (told["git"].status, told["gpu"].status) == ("unavailable", "unavailable")
+    assert told["python"].status == "ok"
+
+
+def test_the_machine_is_described(tmp_path):
+    """Python, packages, system and processor are recorded."""
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["python"].value["version"] == sys.version.split()[0]
+    assert "attrs" in told["packages"].value
+    assert told["processor"].value["memory_bytes"] > 0
+    assert told["source"].value["sha256"].startswith("sha256:")
+
+
+def test_only_listed_variables_are_recorded(tmp_path, monkeypatch):
+    """A variable is recorded if it can move a number, and no other."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim")
+
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["environment"].value["OMP_NUM_THREADS"] == "2"
+    assert "geheim" not in str(told)
+
+
+def test_a_gpu_is_described(tmp_path, monkeypatch):
+    """The graphics processors are those that nvidia-smi names."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.1, 143771'\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["gpu"].value == {
+        "gpus": [{"name": "NVIDIA H200", "driver_version": "570.1", "memory_total_mib": "143771"}]
+    }
+
+
+def test_a_program_that_fails_is_a_reason(tmp_path, monkeypatch):
+    """A provider that breaks leaves its reason, and the others stand."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexit 9\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["gpu"].status == "unavailable"
+    assert "exit status 9" in told["gpu"].reason
+
+
+def test_torch_is_asked_only_if_it_is_there(monkeypatch):
+    """Without torch in the process its facts are unavailable; nothing is imported for them."""
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+    assert provenance.torch().status == "unavailable"
+    assert "torch" not in sys.modules
+
+
+def test_torch_facts(monkeypatch):
+    """Versions and the switches that move numbers are recorded."""
+    backend = SimpleNamespace(version=lambda: 9, deterministic=True, benchmark=False)
+    fake = SimpleNamespace(
+        __version__="2.13.0",
+        cuda=SimpleNamespace(is_available=lambda: False, device_count=lambda: 0),
+        version=SimpleNamespace(cuda=None),
+        backends=SimpleNamespace(cudnn=backend),
+        get_num_threads=lambda: 2,
+        are_deterministic_algorithms_enabled=lambda: True,
+        get_float32_matmul_precision=lambda: "highest",
+        get_default_dtype=lambda: "torch.float32",
+    )
+    monkeypatch.setitem(sys.modules, "torch", fake)
+
+    told = provenance.torch()
+
+    assert told.status == "ok"
+    assert told.value["version"] == "2.13.0"
+    assert told.value["deterministic_algorithms"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://me:pw@host/x", "https://host/x"),
+        ("git+ssh://token@host/x and more", "git+ssh://host/x and more"),
+        ("https://host/x?access_token=abc&y=1", "https://host/x?access_token=(removed)&y=1"),
+        (f"{Path.home()}/x", "~/x"),
+        (f"{Path.home()}side/x", f"{Path.home()}side/x"),
+        ("me@host", "me@host"),
+    ],
+)
+def test_text_is_cleaned(text, expected):
+    """Logins, secrets in addresses and the home folder do not leave the machine."""
+    assert cleaned(text) == expected
+
+
+def test_a_command_is_cleaned():
+    """The values of options that are named like secrets are removed."""
+    command = ["run", "a.toml", "--api-key", "abc", "--token=abc", "HF_TOKEN=abc", "--set", "a=1"]
+
+    assert cleaned_command(command) == (
+        *("run", "a.toml", "--api-key", "(removed)", "--token=(removed)"),
+        *("HF_TOKEN=(removed)", "--set", "a=1"),
+    )
+
+
+@pytest.mark.parametrize("name", [".env", ".env.local.py", "secrets.toml", "my_token.yaml"])
+def test_names_of_secrets(name):
+    """Files that say they hold secrets are known by name."""
+    assert secret_name(name)
+    assert not secret_name("train.py")

@@ -1,0 +1,302 @@
+"""Naming the first broken link."""
+
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from attrs import evolve
+
+from repro.errors import LedgerError
+from repro.ledger import head, query, rebuild, segment, store, verify
+from repro.ledger.chain import Tip, Tree, render
+from repro.ledger.fold import fold
+from repro.ledger.records import Decision
+from repro.ledger.segment import utc_now
+from tests.ledger.ledgers import artifact, execute, lines_of, path_of, start
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A ledger with two executions, folded."""
+    execute(tmp_path, "one")
+    execute(tmp_path, "two")
+    fold(tmp_path)
+    return tmp_path
+
+
+def first(root: Path) -> str:
+    """The id of the first execution."""
+    return min(path.stem for path in (root / "segments").iterdir())
+
+
+def test_a_whole_ledger_has_no_findings(root):
+    """Nothing is found where nothing is wrong."""
+    assert verify(root) == []
+
+
+def edited(lines: list[bytes]) -> list[bytes]:
+    return [line.replace(b'"step":2', b'"step":9') for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("change", "record"),
+    [
+        (edited, 3),
+        (lambda lines: lines[:4] + lines[5:], 4),
+        (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], 4),
+        (lambda lines: [*lines[:4], lines[3], *lines[4:]], 4),
+        (lambda lines: [*lines, lines[-1]], 12),
+        (lambda lines: lines[1:], 0),
+        (lambda lines: [b"\n", *lines], 0),
+        (lambda lines: [*lines[:-1], lines[-1].replace(b'"done"', b'"gone"')], 11),
+        (lambda lines: [*lines[:-1], lines[-1][:-1].upper() + b"\n"], 11),
+        (lambda lines: lines[:-2], 10),
+        (lambda lines: [*lines[:-1], lines[-1][:-9]], 11),
+        (lambda lines: [], 0),
+    ],
+    ids=[
+        *("edited", "removed", "swapped", "repeated", "sealed twice", "beheaded", "blank line"),
+        *("edited seal", "shouted seal", "cut", "cut in a line", "emptied"),
+    ],
+)
+@pytest.mark.parametrize("scope", [False, True], ids=["ledger", "execution"])
+def test_a_damaged_segment_is_named(root, change, record, scope):
+    """The segment and the first record that does not hold are named, once."""
+    name = first(root)
+    path_of(root, name).write_bytes(b"".join(change(lines_of(root, name))))
+
+    findings = verify(root, name if scope else None)
+
+    assert [(each.file, each.record) for each in findings] == [(f"segments/{name}.jsonl", record)]
+
+
+def rewritten(lines: list[bytes], root: Path) -> bytes:
+    """The same records with another value, chained and sealed anew as only an attacker would."""
+    tip, tree, result = Tip(), Tree(), b""
+    for line in lines:
+        value = json.loads(line)
+        data = json.dumps(value["data"], separators=(",", ":")).replace("12.5", "2.5")
+        if value["kind"] == "seal":
+            seal = {**value["data"], "merkle_root": f"sha256:{tree.root()}"}
+            data = json.dumps(seal, separators=(",", ":"))
+        raw = render(
+            seq=tip.seq, time=utc_now(), kind=value["kind"], data=data.encode(), prev=tip.hash
+        )
+        tip, tree, result = tip.after(raw, kind=value["kind"]), tree.add(raw), result + raw + b"\n"
+    return result
+
+
+def test_a_segment_written_anew_is_found(root):
+    """A forger who recomputes every hash is betrayed by the database and by the head."""
+    name, before = first(root), head(root)
+    path_of(root, name).write_bytes(rewritten(lines_of(root, name), root))
+
+    (finding,) = verify(root)
+
+    assert finding.file == f"segments/{name}.jsonl"
+    assert "written anew" in finding.problem
+    assert head(root) != before
+
+
+def test_a_removed_segment_is_found(root):
+    """The database remembers what is gone."""
+    name = first(root)
+    path_of(root, name).unlink()
+
+    for findings in (verify(root), verify(root, name), verify(root, start("one").run_id)):
+        assert [each.file for each in findings] == [f"segments/{name}.jsonl"]
+        assert findings[0].problem == "the segment is missing"
+
+
+def test_findings_about_others_are_left_out(root):
+    """One execution, or one run, is verified without the others."""
+    name = first(root)
+    path_of(root, name).write_bytes(b"".join(edited(lines_of(root, name))))
+
+    assert len(verify(root, start("one").run_id)) == 1
+    assert verify(root, start("two").run_id) == []
+
+
+def test_an_unknown_id_is_an_error(root):
+    """What does not exist cannot be verified."""
+    with pytest.raises(LedgerError, match="no run and no execution"):
+        verify(root, "ffff")
+
+
+@pytest.mark.parametrize("change", ["edited", "removed", "swapped"])
+def test_a_damaged_artifact_is_named(root, change):
+    """An artifact that is not what was stored is named, with the record that speaks of it."""
+    name = first(root)
+    stored = store.put_bytes(root, b"one")
+    path = store.locate(root, stored.sha256)
+    path.chmod(0o644)
+    if change == "edited":
+        path.write_bytes(b"onE")
+    elif change == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(b"two")
+
+    (finding,) = verify(root)
+
+    assert finding.file == path.relative_to(root).as_posix()
+    assert name in finding.problem
+    assert (finding.expected, finding.record) == (stored.sha256, 6)
+    assert verify(root, name) == [finding]
+
+
+def test_an_artifact_that_nobody_recorded_is_checked_too(root):
+    """What a killed writer had stored and not yet recorded is no finding, unless it was changed."""
+    stored = store.put_bytes(root, b"orphan")
+    assert verify(root) == []
+    path = store.locate(root, stored.sha256)
+    path.chmod(0o644)
+    path.write_bytes(b"other")
+
+    assert [each.expected for each in verify(root)] == [stored.sha256]
+
+
+def forged(root: Path, sql: str) -> None:
+    """Change the published database so that neither size nor time of the file tell."""
+    path = root / "ledger.duckdb"
+    before = path.stat()
+    path.chmod(0o644)
+    with duckdb.connect(f"duckdb:{path}") as stranger:
+        stranger.execute(sql)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("sql", "file", "problem"),
+    [
+        ("UPDATE measurements SET value = 0.1 WHERE value = 12.5", "ledger.duckdb", "measurements"),
+        ("DELETE FROM measurements", "ledger.duckdb", "measurements"),
+        ("INSERT INTO seals SELECT * FROM seals", "ledger.duckdb", "seals"),
+        (
+            "INSERT INTO measurements SELECT * REPLACE (999 AS seq) FROM measurements",
+            "ledger.duckdb",
+            "measurements",
+        ),
+        (
+            "INSERT INTO claims (execution_id, seq) VALUES ('invented', 0)",
+            "segments/invented.jsonl",
+            "missing",
+        ),
+        (
+            "CREATE OR REPLACE VIEW denominator AS SELECT 1 AS num_runs",
+            "ledger.duckdb",
+            "view denominator",
+        ),
+    ],
+    ids=["edited", "removed", "repeated", "added", "invented", "view"],
+)
+def test_a_changed_database_is_found(root, sql, file, problem):
+    """Rows and definitions that the segments do not give are named; rebuilding cures them."""
+    forged(root, sql)
+
+    findings = verify(root)
+
+    assert findings
+    assert {each.file for each in findings} == {file}
+    assert all(problem in each.problem for each in findings)
+    rebuild(root)
+    assert verify(root) == []
+
+
+def test_a_changed_row_is_shown(root):
+    """The finding about a row shows what the segment says and what the table says."""
+    forged(root, "UPDATE measurements SET value = 0.125")
+
+    findings = verify(root, first(root))
+
+    assert [each.record for each in findings] == [9]
+    assert "12.5" in findings[0].expected
+    assert "0.125" in findings[0].found
+
+
+def test_a_database_that_cannot_be_read_is_a_finding(root):
+    """Where the database is no database, the segments are verified all the same."""
+    path = root / "ledger.duckdb"
+    path.chmod(0o644)
+    path.write_bytes(b"garbage" * 1000)
+
+    assert [each.file for each in verify(root)] == ["ledger.duckdb"]
+
+
+def test_a_database_behind_the_segments_is_no_finding(root):
+    """Records that were not folded yet are not missed, nor those of a running execution."""
+    execute(root, "three")
+    execution = segment.begin(root, start("four"))
+    execution.append(artifact(root, b"four"))
+
+    assert verify(root) == []
+
+
+def test_a_torn_tail_is_no_finding(root):
+    """What a killed writer left is no damage."""
+    execution = segment.begin(root, start("three"))
+    path = path_of(root, execution.execution_id)
+    path.write_bytes(path.read_bytes() + b'{"seq":1,"time"')
+
+    assert verify(root) == []
+
+
+def test_a_run_id_is_held_to_its_spec(root):
+    """An execution that claims another run's id is found."""
+    with segment.begin(root, evolve(start("three"), run_id="0" * 32)):
+        pass
+
+    (finding,) = verify(root)
+
+    assert finding.problem == "the run's id is not the digest of its spec"
+
+
+def test_a_finding_is_one_line(root):
+    """A finding reads as one line: where, what, expected, found."""
+    name = first(root)
+    path_of(root, name).unlink()
+
+    (finding,) = verify(root)
+
+    assert str(finding) == (
+        f"segments/{name}.jsonl: the segment is missing: expected 12 records, found no file"
+    )
+
+
+def test_every_changed_byte_of_a_segment_is_found(tmp_path):
+    """Whichever byte of a folded segment changes, something is found."""
+    with segment.begin(tmp_path, start()) as execution:
+        execution.append(Decision(topic="one"))
+    fold(tmp_path)
+    path = path_of(tmp_path, execution.execution_id)
+    whole = path.read_bytes()
+
+    for place in itertools.chain(range(0, len(whole), 97), [len(whole) - 1]):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+
+        assert verify(tmp_path), place
+
+
+def test_head_changes_with_every_seal(tmp_path):
+    """The head is the same until another execution is sealed, whatever else happens."""
+    heads: list[Any] = [(execute(tmp_path, name), head(tmp_path))[1] for name in ("one", "two")]
+    segment.begin(tmp_path, start("open"))
+    fold(tmp_path)
+
+    assert len({*heads}) == 2
+    assert head(tmp_path) == heads[-1]
+
+
+def test_head_misses_a_removed_seal(tmp_path):
+    """Cutting off a seal, or removing an execution, changes the head."""
+    execute(tmp_path, "one")
+    name = execute(tmp_path, "two")
+    before = head(tmp_path)
+    path_of(tmp_path, name).write_bytes(b"".join(lines_of(tmp_path, name)[:-1]))
+
+    assert head(tmp_path) != before
+    assert query(tmp_path, "SELECT count(*) FROM executions WHERE outcome = 'open'").rows == ((1,),)
