@@ -7,9 +7,10 @@ from typing import Any, Literal
 from attrs import frozen
 
 from repro.report import difference
+from repro.report.archive import Archive
 from repro.report.difference import Difference
-from repro.report.evidence import Archive, Row
 from repro.report.gate import Refusal
+from repro.report.rows import Row
 
 Answer = Literal["supported", "refuted", "indistinguishable"]
 

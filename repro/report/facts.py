@@ -6,12 +6,13 @@ from typing import Any
 
 from attrs import asdict
 
+from repro.report.archive import Archive
 from repro.report.claims import claim_digest, condition
 from repro.report.comparison import Step
-from repro.report.evidence import Archive, Row
 from repro.report.gate import RULES
 from repro.report.journal import Dates
 from repro.report.rounding import with_error, with_sign
+from repro.report.rows import Row
 from repro.report.tables import Denominator, Entry, Table
 from repro.report.verdict import Judgement
 

@@ -15,7 +15,8 @@ from attrs import frozen
 from repro import digest
 from repro.errors import IntegrityError, SpecError
 from repro.metrics import standard
-from repro.report.evidence import Archive, Row
+from repro.report.archive import Archive
+from repro.report.rows import Row
 
 SMALLEST_DISTANCE = -1e-6
 """A Frechet distance below this is no rounding error."""
@@ -120,11 +121,13 @@ def samples(row: Row, archive: Archive, terms: Terms) -> str | None:
 
 
 def sealed(row: Row, archive: Archive, terms: Terms) -> str | None:
-    """The execution ended and its records verify, those that it builds on too; code is known."""
+    """The execution ended and its records verify, those that it builds on too; code is known.
+
+    One that was killed cannot seal itself: then a sealed one must have found the stage done.
+    """
     del terms
-    execution = archive.executions[row.execution_id]
-    if execution.outcome not in ("done", "failed", "interrupted"):
-        return f"execution {execution.execution_id} has not ended"
+    if not archive.closed(row):
+        return f"execution {row.execution_id} is not sealed, and none that is builds on it"
     for execution_id in archive.lineage(row):
         problem = archive.chain_problem(execution_id) or _unknown_code(archive, execution_id)
         if problem:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import IntegrityError
-from repro.report.evidence import Archive
+from repro.report.archive import Archive
 from repro.report.rounding import in_errors, rounded
 
 HTML = "claims.html"

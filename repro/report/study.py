@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from repro.errors import ClaimError
 from repro.report import claims, facts, journal, pages, sides, tables, verdict
+from repro.report.archive import Archive
 from repro.report.claims import ClaimsFile
-from repro.report.evidence import Archive
 from repro.report.sides import Study
 from repro.report.tables import Entry
 from repro.report.verdict import Judgement

@@ -7,8 +7,9 @@ from attrs import evolve, frozen
 
 from repro.metrics.standard import MIN_SAMPLES
 from repro.report import gate
-from repro.report.evidence import Archive, Row
+from repro.report.archive import Archive
 from repro.report.gate import Refusal, Terms
+from repro.report.rows import Row
 from repro.report.sides import Study
 from repro.spec import run_id, stages
 

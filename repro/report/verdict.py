@@ -8,13 +8,14 @@ from attrs import evolve, frozen
 
 from repro.errors import ClaimError
 from repro.report import comparison, gate, sides
+from repro.report.archive import Archive
 from repro.report.claims import Claim, Comparison, Extreme, Threshold, Verdict
 from repro.report.claims import sides as sides_of
 from repro.report.comparison import Step
 from repro.report.difference import MIN_TRAINING_SEEDS
-from repro.report.evidence import Archive, Row
 from repro.report.gate import Refusal, Terms
 from repro.report.rounding import in_errors, with_sign
+from repro.report.rows import Row
 from repro.report.sides import Side, Study
 from repro.spec import Stage, canonical_spec
 
@@ -106,6 +107,9 @@ def _named(claim: Claim, study: Study) -> list[Side]:
     names = sides_of(claim)
     if isinstance(claim, Extreme) and not claim.among:
         names = sides.table_of(claim.side, study)
+        if len(names) == 1:
+            msg = f"{claim.side}: nothing else in its spec is measured in the same way"
+            raise ClaimError(msg)
     compared = names[:2] if isinstance(claim, Comparison) else names
     found = [sides.find(name, study) for name in compared]
     for side in found:
@@ -209,24 +213,34 @@ def _steps(claim: Claim, found: Mapping[str, Evidence], archive: Archive) -> Ite
         case Comparison(scope="method"):
             candidates = max(2, len(claim.among))
             left, right = found[claim.left].admitted, found[claim.right].admitted
-            yield comparison.between_methods(left, right, sign=sign, candidates=candidates)
+            step = comparison.between_methods(left, right, sign=sign, candidates=candidates)
+            yield _named_after(step, claim.left, claim.right)
         case Comparison():
             candidates = max(2, len(claim.among))
-            yield comparison.between_rows(
+            step = comparison.between_rows(
                 first[claim.left],
                 first[claim.right],
                 sign=sign,
                 candidates=candidates,
                 archive=archive,
             )
+            yield _named_after(step, claim.left, claim.right)
         case Extreme():
             own = first.pop(claim.side)
-            for row in first.values():
-                yield comparison.between_rows(
+            for name, row in first.items():
+                step = comparison.between_rows(
                     own, row, sign=sign, candidates=len(found), archive=archive
                 )
+                yield _named_after(step, claim.side, name)
         case Threshold():
             yield comparison.from_number(first[claim.side], claim.value, sign=sign)
+
+
+def _named_after(step: Step, left: str, right: str) -> Step:
+    """The step with the names of its sides; of one spec, the evaluation is enough."""
+    if left.partition(":")[0] == right.partition(":")[0]:
+        left, right = (name.partition(":")[2] for name in (left, right))
+    return evolve(step, left=left, right=right)
 
 
 def _too_few_seeds(claim: Claim, found: Mapping[str, Evidence]) -> Refusal | None:

@@ -54,6 +54,7 @@ EXTRACTOR: Mapping[str, Any] = {
     "backend": "torch",
     "layer": "2048",
 }
+FORMULAS = {"fid": measure.fid, "kid": measure.kernel_distance}
 PROBE: Mapping[str, Any] = {"before": 4e-6, "after": 4e-6, "tolerance": 1e-4}
 RANDOM_DIGEST = "sha256:" + "d" * 64
 
@@ -62,12 +63,13 @@ RANDOM_DIGEST = "sha256:" + "d" * 64
 class Made:
     """How one evaluation comes out. `shift` moves every feature: FID is about 4 shift^2.
 
-    `facts` replaces recorded facts, `fields` the measurement's own fields after all was computed.
+    `scale` spreads them. `facts` replaces recorded facts, `fields` those of the finished record.
     """
 
     shift: float = 0.0
     facts: Mapping[str, Any] = {}
     fields: Mapping[str, Any] = {}
+    scale: float = 1.0
     duplicates: int = 0
     reference_facts: Mapping[str, Any] = {}
 
@@ -220,12 +222,13 @@ def _evaluate(
     sample: Any = sampling.spec
     count, seed = sample.sample.num_samples, sample.sample.seed
     random = np.random.default_rng(seed + int(1000 * made.shift))
-    points = random.normal(size=(count, DIMENSIONS)).astype(np.float32) + np.float32(made.shift)
+    points = random.normal(size=(count, DIMENSIONS)).astype(np.float32)
+    points = points * np.float32(made.scale) + np.float32(made.shift)
     features = Features(pool3=points)
     reference = reference_statistics(made.reference_facts)
     values = {
-        "fid": measure.fid(features, reference)[0],
-        "kid": measure.kernel_distance(features, reference)[0],
+        each["kind"]: FORMULAS[each["kind"]](features, reference)[0]
+        for each in stage.payload["metrics"]
     }
     influence = {name: value.influence for name, value in values.items()}
     data = {

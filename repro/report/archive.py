@@ -1,4 +1,4 @@
-"""What the ledger holds that a report may speak of: read once, re-verified on demand."""
+"""The ledger as a report reads it: once, and every proof verified when it is asked for."""
 
 import hashlib
 import json
@@ -8,13 +8,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import field, fields, frozen
+from attrs import fields, frozen
 
 from repro.digest import canonical
 from repro.errors import IntegrityError
 from repro.ledger import store
 from repro.ledger.database import query
 from repro.ledger.verify import verify
+from repro.report.rows import (
+    Calibration,
+    Checkpoint,
+    Decision,
+    Event,
+    Execution,
+    File,
+    Protocol,
+    Provenance,
+    Row,
+)
 from repro.spec import Stage, spec_of, stages
 from repro.spec.sample import FromCheckpoint
 
@@ -23,125 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repro.metrics.reference import ReferenceStatistics
-
-
-@frozen(kw_only=True)
-class Execution:
-    """One attempt at a run, and how it ended; `canonical_spec` is what its id is the digest of."""
-
-    execution_id: str
-    run_id: str | None
-    purpose: str
-    study: str
-    title: str
-    spec_path: str
-    command: Sequence[str]
-    started_at: str
-    outcome: str
-    merkle_root: str | None
-    canonical_spec: str | None = field(repr=False)
-
-
-@frozen(kw_only=True)
-class Row:
-    """One measurement, as recorded."""
-
-    execution_id: str
-    seq: int
-    stage_id: str
-    evaluation: str
-    checkpoint_step: int | None
-    metric: str
-    value: float | None
-    se: float | None
-    se_kind: str
-    unit: str
-    num_samples: int
-    protocol_id: str
-    samples: str
-    features: str | None
-    influence: str | None
-    reference: str | None
-    pairing: str
-    facts: Mapping[str, Any] = field(repr=False)
-
-    def fact(self, *path: str) -> Any:
-        """A recorded fact, or None where the record does not have it."""
-        found: Any = self.facts
-        for key in path:
-            found = found.get(key) if isinstance(found, Mapping) else None
-        return found
-
-
-@frozen(kw_only=True)
-class File:
-    """An artifact as recorded."""
-
-    execution_id: str
-    stage_id: str | None
-    role: str
-    name: str
-    sha256: str
-    size_bytes: int
-    media_type: str
-
-
-@frozen(kw_only=True)
-class Provenance:
-    """What one provider recorded about an execution."""
-
-    execution_id: str
-    provider: str
-    status: str
-    value: Mapping[str, Any]
-    reason: str
-
-
-@frozen(kw_only=True)
-class Checkpoint:
-    """Weights after `step` updates."""
-
-    execution_id: str
-    stage_id: str
-    step: int
-    weights: str
-
-
-@frozen(kw_only=True)
-class Calibration:
-    """Whether an instrument gave its known answer."""
-
-    execution_id: str
-    stage_id: str
-    passed: bool
-
-
-@frozen(kw_only=True)
-class Event:
-    """A stage started, ended or was found done."""
-
-    execution_id: str
-    stage_id: str
-    stage_kind: str
-    event: str
-
-
-@frozen(kw_only=True)
-class Decision:
-    """A choice that later numbers depend on."""
-
-    execution_id: str
-    stage_id: str | None
-    topic: str
-    facts: Mapping[str, Any]
-
-
-@frozen(kw_only=True)
-class Protocol:
-    """The facts behind a protocol id."""
-
-    protocol_id: str
-    facts: Mapping[str, Any]
 
 
 Staged = TypeVar("Staged", Row, File, Checkpoint, Calibration, Event)
@@ -329,6 +221,16 @@ class Archive:
         value = measure.RECOMPUTE[row.metric](features, reference, row.fact("formula") or {})
         error = influence.standard_error(self.influence(row)) if row.influence else None
         return Recomputed(value=value, se=error)
+
+    def closed(self, row: Row) -> bool:
+        """Whether its execution is sealed, or a sealed one reused what it measured."""
+        sealed = {each.execution_id for each in self.executions.values() if each.merkle_root}
+        return row.execution_id in sealed or any(
+            event.execution_id in sealed
+            and event.event == "reused"
+            and event.facts.get("execution_id") == row.execution_id
+            for event in self.events.get(row.stage_id, ())
+        )
 
     def chain_problem(self, execution_id: str) -> str:
         """The first broken link of an execution's records, or nothing."""
