@@ -84,6 +84,8 @@ class Attempt:
     decisions: Sequence[Decision] = ()
     until: str = ""
     """The evaluation before which the process is killed, if it is."""
+    reused: Mapping[str, str] = {}
+    """The evaluations that are done already, and the executions that did them."""
 
 
 def run(
@@ -104,6 +106,9 @@ def run(
     for stage in wanted.values():
         if stage.kind == "evaluate" and stage.name == attempt.until:
             return segment.execution_id
+        if stage.kind == "evaluate" and stage.name in attempt.reused:
+            _event(segment, stage, "reused", {"execution_id": attempt.reused[stage.name]})
+            continue
         _event(segment, stage, "started")
         _do(root, segment, stage, wanted, made, attempt)
         _event(segment, stage, "done")
@@ -143,7 +148,9 @@ def _start(spec: Spec, path: Path, wanted: Mapping[str, Stage], purpose: Any) ->
     )
 
 
-def _event(segment: Segment, stage: Stage, event: Any) -> None:
+def _event(
+    segment: Segment, stage: Stage, event: Any, facts: Mapping[str, Any] | None = None
+) -> None:
     segment.append(
         StageEvent(
             stage_id=stage.stage_id,
@@ -151,6 +158,7 @@ def _event(segment: Segment, stage: Stage, event: Any) -> None:
             name=stage.name,
             event=event,
             elapsed_s=1.0 if event == "done" else None,
+            facts=facts or {},
         )
     )
 

@@ -1,0 +1,343 @@
+"""Each rule of the gate refuses exactly what breaks it, and the gate admits the rest."""
+
+import json
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from repro.ledger import store
+from repro.ledger.records import Decision, Provenance
+from repro.metrics.standard import POOL3_DIGEST
+from repro.report import gate
+from repro.report.archive import Archive
+from repro.report.gate import RULES, Terms
+from repro.report.rows import Row
+from tests.report.conftest import Project, noise_spec, trained_spec
+from tests.report.fake import COMMITTED, RANDOM_DIGEST, Attempt, Made
+
+BROKEN = {
+    "random-weights": ("weights", Made(facts={"extractor.weights_digest": RANDOM_DIGEST})),
+    "probe-before": ("probe", Made(facts={"probe.before": 8.7e-3})),
+    "probe-after": ("probe", Made(facts={"probe.after": math.inf})),
+    "no-probe": ("probe", Made(facts={"probe": {}})),
+    "half-precision": ("protocol", Made(facts={"extractor.dtype": "bfloat16"})),
+    "tensor-float": ("protocol", Made(facts={"extractor.tf32": True})),
+    "mixed-precision": ("protocol", Made(facts={"extractor.autocast": True})),
+    "other-layer": ("protocol", Made(facts={"extractor.layer": "768"})),
+    "other-resize": ("protocol", Made(facts={"resize": "half-pixel"})),
+    "truncated": ("protocol", Made(facts={"images.quantisation": "truncation"})),
+    "reference-resize": ("protocol", Made(reference_facts={"resize": "half-pixel"})),
+    "reference-network": (
+        "protocol",
+        Made(reference_facts={"extractor.weights_digest": RANDOM_DIGEST}),
+    ),
+    "reference-probe": ("protocol", Made(reference_facts={"probe.after": 0.1})),
+    "other-protocol": ("protocol", Made(fields={"protocol_id": "0" * 32})),
+    "edited-value": ("recomputed", Made(shift=1.0, fields={"value": 3.0})),
+    "edited-error": ("recomputed", Made(shift=1.0, fields={"se": 1e-6})),
+    "not-finite": ("recomputed", Made(fields={"value": math.nan})),
+    "other-reference": (
+        "recomputed",
+        Made(facts={"reference.split": "train"}),
+    ),
+    "screening": ("samples", Made()),
+    "duplicates": ("samples", Made(duplicates=7)),
+    "lossy": ("samples", Made(facts={"images.lossless": False})),
+}
+
+
+@pytest.fixture(scope="module")
+def archive(shared: Project) -> Archive:
+    spec = noise_spec("sound", *BROKEN, num_samples={"screening": 2000})
+    shared.run(spec, **{name.replace("-", "_"): made for name, (_, made) in BROKEN.items()})
+    return Archive(shared.root)
+
+
+def rules(row: Row, archive: Archive, terms: Terms | None = None) -> list[str]:
+    return [refusal.rule for refusal in gate.refusals(row, archive, terms or Terms())]
+
+
+def test_the_gate_has_the_eight_rules_of_the_design():
+    """They are named so in verdicts, pages and this list."""
+    assert list(RULES) == [
+        "weights",
+        "probe",
+        "protocol",
+        "recomputed",
+        "samples",
+        "sealed",
+        "calibrated",
+        "not-selected-on-itself",
+    ]
+
+
+def test_a_sound_measurement_is_admitted(shared: Project, archive: Archive):
+    """No rule refuses what is as it should be."""
+    assert rules(shared.row("sound", archive), archive) == []
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_rule_refuses_exactly_what_breaks_it(name: str, shared: Project, archive: Archive):
+    """Each measurement is sound but for one thing, and one rule says so."""
+    assert rules(shared.row(name, archive), archive) == [BROKEN[name][0]]
+
+
+def test_a_claim_may_ask_for_more_images(shared: Project, archive: Archive):
+    """2,049 images are evidence in general, not for a claim that wants 10,000."""
+    row = shared.row("sound", archive)
+
+    assert rules(row, archive, Terms(min_samples=10_000)) == ["samples"]
+
+
+def test_the_word_standard_proves_nothing(shared: Project, archive: Archive):
+    """A row that declares standard weights is refused for the weights that it loaded."""
+    row = shared.row("random-weights", archive)
+
+    (refusal,) = gate.refusals(row, archive, Terms())
+
+    assert row.fact("extractor", "weights") == "standard"
+    assert refusal.reason == (
+        f"the extractor's tensors have digest {RANDOM_DIGEST[:19]}…,"
+        f" the standard Inception's {POOL3_DIGEST[:19]}…"
+    )
+
+
+def test_a_metric_of_another_layer_has_no_standard(shared: Project, archive: Archive):
+    """Only pool3 is pinned, so an inception score is shown and refused."""
+    from attrs import evolve
+
+    row = evolve(shared.row("sound", archive), metric="isc")
+
+    assert "no standard digest" in (RULES["weights"](row, archive, Terms()) or "")
+
+
+def test_a_reference_is_held_to_its_own_facts(project: Project):
+    """Statistics exchanged for others of the same shape are not what was measured against."""
+    project.run(noise_spec("sound"))
+    archive = Archive(project.root)
+    row = project.row("sound", archive)
+    other = Project(folder=project.folder / "other")
+    other.run(noise_spec("sound"), sound=Made(reference_facts={"split": "train"}))
+    others = Archive(other.root)
+    stranger = other.row("sound", others).reference or ""
+    store.put_file(project.root, store.locate(other.root, stranger))
+    from attrs import evolve
+
+    found = rules(evolve(row, reference=stranger), archive)
+
+    assert found == ["recomputed"]
+
+
+@pytest.mark.parametrize("role", ["samples", "features", "influence", "reference"])
+def test_a_changed_file_is_refused(role: str, project: Project):
+    """A file that no longer gives its digest proves nothing."""
+    project.run(noise_spec("sound"))
+    row = project.row("sound", Archive(project.root))
+    path = store.locate(project.root, getattr(row, role))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+    found = rules(row, Archive(project.root))
+
+    assert "samples" in found
+    assert set(found) <= {"samples", "recomputed", "sealed"}
+
+
+def test_changed_weights_are_refused(project: Project):
+    """The checkpoint that made the images must still be the one that was recorded."""
+    project.run(trained_spec(("trained", 2, 0)))
+    archive = Archive(project.root)
+    row = project.row("trained", archive)
+    weights = archive.rests_on(row)["train weights after step 2"]
+    store.locate(project.root, weights).unlink()
+
+    assert "samples" in rules(row, Archive(project.root))
+
+
+def test_an_edited_record_is_refused(project: Project):
+    """A changed byte in a segment breaks its chain."""
+    execution_id = project.run(noise_spec("sound"))
+    path = project.root / "segments" / f"{execution_id}.jsonl"
+    path.chmod(0o644)
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"se_kind":"influence"', '"se_kind":"Influence"'),
+        encoding="utf-8",
+    )
+    archive = Archive(project.root)
+    rows = [row for found in archive.rows.values() for row in found]
+
+    assert all("sealed" in rules(row, archive) for row in rows)
+
+
+def test_a_killed_execution_is_no_evidence_by_itself(project: Project):
+    """Nobody has sealed what it recorded."""
+    spec = noise_spec("first", "second")
+    project.run(spec, attempt=Attempt(until="second"))
+    archive = Archive(project.root)
+
+    assert rules(project.row("first", archive), archive) == ["sealed"]
+
+
+def test_a_sealed_execution_vouches_for_what_it_reuses(project: Project):
+    """After a kill, the same command finishes the run, and its evidence stands."""
+    spec = noise_spec("first", "second")
+    killed = project.run(spec, attempt=Attempt(until="second"))
+    project.run(attempt=Attempt(reused={"first": killed}))
+    archive = Archive(project.root)
+
+    assert rules(project.row("first", archive), archive) == []
+
+
+@pytest.mark.parametrize(
+    "git",
+    [
+        None,
+        Provenance(provider="git", status="unavailable", reason="not a repository"),
+        Provenance(provider="git", status="partial", value={"commit": None}, reason="no commit"),
+        Provenance(provider="git", status="partial", value=COMMITTED.value, reason="too large"),
+        Provenance(
+            provider="git",
+            status="ok",
+            value={"commit": "c" * 40, "dirty": True, "artifacts": {}},
+        ),
+        Provenance(
+            provider="git",
+            status="ok",
+            value={
+                "commit": "c" * 40,
+                "dirty": True,
+                "artifacts": {"patch": f"sha256:{'0' * 64}"},
+            },
+        ),
+    ],
+    ids=["not recorded", "no repository", "no commit", "not all kept", "no patch", "patch is gone"],
+)
+def test_code_that_nobody_can_tell_is_refused(git: Provenance | None, project: Project):
+    """It was neither committed nor is its patch stored."""
+    known = () if git is None else (git,)
+    project.run(noise_spec("sound"), attempt=Attempt(provenance=known))
+    archive = Archive(project.root)
+
+    assert rules(project.row("sound", archive), archive) == ["sealed"]
+
+
+def test_changed_code_whose_patch_is_stored_is_admitted(project: Project):
+    """A dirty tree is evidence as long as the ledger holds the difference."""
+    patch = store.put_bytes(project.root, b"diff").sha256
+    value = {"commit": "c" * 40, "dirty": True, "artifacts": {"patch": patch}}
+    git = Provenance(provider="git", status="ok", value=value)
+    project.run(noise_spec("sound"), attempt=Attempt(provenance=(git,)))
+    archive = Archive(project.root)
+
+    assert rules(project.row("sound", archive), archive) == []
+
+
+@pytest.mark.parametrize("purpose", ["rehearsal", "import"])
+def test_only_a_real_run_is_evidence(purpose: str, project: Project):
+    """A rehearsal, and what another tool measured, are refused whatever their numbers."""
+    project.run(noise_spec("sound"), attempt=Attempt(purpose=purpose))
+    archive = Archive(project.root)
+
+    assert rules(project.row("sound", archive), archive) == ["calibrated"]
+
+
+def ddpm(*, allow_biased: bool) -> str:
+    flag = str(allow_biased).lower()
+    return f'{{ kind = "ddpm", steps = 10, allow_biased = {flag} }}'
+
+
+def test_a_biased_sampler_is_refused(project: Project):
+    """A sampler that missed its known answer makes no evidence, though its spec allows it."""
+    spec = trained_spec(("trained", 2, 0), sampler=ddpm(allow_biased=True))
+    project.run(spec, attempt=Attempt(calibrated=False))
+    archive = Archive(project.root)
+
+    row = project.row("trained", archive)
+
+    assert rules(row, archive) == ["calibrated"]
+    assert rules(row, archive, Terms(deviations=("allow_biased",))) == []
+
+
+def test_a_calibrated_sampler_is_admitted(project: Project):
+    """One that gave its known answer is not held up."""
+    project.run(trained_spec(("trained", 2, 0), sampler=ddpm(allow_biased=False)))
+    archive = Archive(project.root)
+
+    assert rules(project.row("trained", archive), archive) == []
+
+
+def test_a_recorded_deviation_must_be_listed(project: Project):
+    """A claim stands on a run that deviates only if it says so."""
+    decision = Decision(topic="deviation", facts={"name": "fewer-classes"})
+    project.run(noise_spec("sound"), attempt=Attempt(decisions=(decision,)))
+    archive = Archive(project.root)
+
+    row = project.row("sound", archive)
+
+    assert rules(row, archive) == ["calibrated"]
+    assert rules(row, archive, Terms(deviations=("fewer-classes",))) == []
+
+
+SELECTED = """
+[select]
+among = ["one", "two"]
+primary = "fid:min"
+"""
+
+
+@pytest.fixture(scope="module")
+def selected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Archive]]:
+    project = Project(folder=tmp_path_factory.mktemp("selected"))
+    rows = (("one", 2, 0), ("two", 2, 10_000), ("overlapping", 2, 2_048), ("fresh", 2, 20_000))
+    spec = trained_spec(*rows) + SELECTED
+    project.run(spec, one=Made(shift=1.0), two=Made(shift=2.0))
+    yield project, Archive(project.root)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("one", ["not-selected-on-itself"]),
+        ("overlapping", ["not-selected-on-itself"]),
+        ("two", []),
+        ("fresh", []),
+    ],
+)
+def test_a_choice_is_not_evidence_for_itself(
+    name: str, expected: list[str], selected: tuple[Project, Archive]
+):
+    """The chosen samples, or any of their seeds again, are refused; fresh seeds are not."""
+    project, archive = selected
+
+    assert rules(project.row(name, archive), archive) == expected
+
+
+def test_a_run_with_another_spec_than_its_id_is_refused(project: Project):
+    """The plan is read from the recorded spec, so that must be the one that the id names."""
+    from attrs import evolve
+
+    project.run(noise_spec("sound"))
+    archive = Archive(project.root)
+    row = project.row("sound", archive)
+    execution = archive.executions[row.execution_id]
+    archive.executions[row.execution_id] = evolve(execution, run_id="0" * 32)  # type: ignore[index]
+
+    assert "sealed" in rules(row, archive)
+
+
+def test_facts_of_a_refusal_are_plain(shared: Project, archive: Archive):
+    """Reasons are kept in the ledger, so they are text."""
+    row = shared.row("duplicates", archive)
+
+    reasons = [refusal.reason for refusal in gate.refusals(row, archive, Terms())]
+
+    assert json.loads(json.dumps(reasons)) == [
+        "2049 images were measured; stored are 2049, 2042 different"
+    ]
+
+
+def test_rules_say_what_they_demand():
+    """Every rule has a sentence for people."""
+    assert all((rule.__doc__ or "").strip() for rule in RULES.values())
+
