@@ -1,10 +1,8 @@
-"""Pin the ids of shipped specs: `<name>.id` beside `<name>.toml`, held by the tests.
+"""Pin the ids of specs: `<name>.id` beside `<name>.toml`, held by the tests.
 
-    python tools/pin_ids.py specs/quickstart/cifar10.toml ...     write the files that are not there
-    python tools/pin_ids.py --move specs/quickstart/cifar10.toml  replace a file that differs
-
-A file that is there and differs is left alone and named: its ids may stand in ledgers and papers.
-Moving them is a decision, which belongs in CHANGELOG.md under "Identities".
+`python tools/pin_ids.py SPEC...` writes the files that are not there. A file that is there and
+differs is left alone and named, because its ids may stand in ledgers and papers. `--move` replaces
+it: a decision, which belongs in CHANGELOG.md under "Identities".
 """
 
 import argparse

@@ -5,7 +5,7 @@ Every mistake in the data is found, not only the first.
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache, reduce
+from functools import reduce
 from operator import or_
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -32,9 +32,13 @@ OUTSIDE_SPEC = ("extends", "sweep")
 """Top-level keys of a file that are resolved before the data become a spec."""
 
 
-def make_reader(number: Hook) -> Converter:
-    """A converter from plain data, with *number* as the rule for floats."""
-    reader = Converter(forbid_extra_keys=True)
+def make_reader(number: Hook, *, thorough: bool = True) -> Converter:
+    """A converter from plain data, with *number* as the rule for floats.
+
+    A *thorough* one goes on after a mistake and raises all of them together; the other is faster
+    and stops at the first.
+    """
+    reader = Converter(forbid_extra_keys=True, detailed_validation=thorough)
     reader.register_structure_hook(str, _exactly(str))
     reader.register_structure_hook(bool, _exactly(bool))
     reader.register_structure_hook(int, _whole_number)
@@ -170,7 +174,9 @@ def _array(reader: Converter, type_: Any) -> Hook:
         if length is not None and len(value) != length:
             msg = f"expected {length} entries, got {len(value)}"
             raise Mistake(msg)
-        return tuple(_elements(value, element, structure_element))
+        if reader.detailed_validation:
+            return tuple(_elements(value, element, structure_element))
+        return tuple(structure_element(each, element) for each in value)
 
     return structure
 
@@ -190,14 +196,7 @@ def _elements(values: list[Any], element: Any, structure: Hook) -> list[Any]:
 
 
 def _table(reader: Converter, type_: Any) -> Hook:
-    hooks: Any = {
-        each.name: override(struct_hook=_checked(reader.get_structure_hook(each.type), each))
-        for each in fields(type_)
-        if each.validator
-    }
-    structure_fields = make_dict_structure_fn(
-        type_, reader, _cattrs_forbid_extra_keys=True, **hooks
-    )
+    structure_fields = _fields_of(reader, type_)
 
     def structure(value: Any, cls: Any) -> Any:
         if not isinstance(value, dict):
@@ -205,6 +204,16 @@ def _table(reader: Converter, type_: Any) -> Hook:
             raise Mistake(msg)
         return structure_fields(value, cls)
 
+    return structure
+
+
+def _fields_of(reader: Converter, type_: Any) -> Hook:
+    hooks: Any = {
+        each.name: override(struct_hook=_checked(reader.get_structure_hook(each.type), each))
+        for each in fields(type_)
+        if each.validator and reader.detailed_validation
+    }
+    structure: Hook = make_dict_structure_fn(type_, reader, _cattrs_forbid_extra_keys=True, **hooks)
     return structure
 
 
@@ -231,25 +240,33 @@ def _optional(reader: Converter, type_: Any) -> Hook:
 
 
 def _by_kind(slot: str, reader: Converter) -> Hook:
-    table = cache(lambda type_: _table(reader, type_))
+    members: dict[str, tuple[type, Hook]] = {}
 
     def structure(value: Any, _: Any) -> Any:
-        if not isinstance(value, dict):
-            msg = f"expected a table with a kind, one of: {', '.join(kinds.names(slot))}"
-            raise Mistake(f"{msg}; got {shown(value)}")
-        if "kind" not in value:
-            msg = f"needs a kind, one of: {', '.join(kinds.names(slot))}"
-            raise Mistake(msg)
-        type_ = _class_of(slot, value["kind"])
-        return table(type_)({key: item for key, item in value.items() if key != "kind"}, type_)
+        kind = _kind_of(slot, value)
+        if kind not in members:
+            type_ = _class_of(slot, kind)
+            members[kind] = type_, _fields_of(reader, type_)
+        type_, structure_fields = members[kind]
+        return structure_fields({key: value[key] for key in value if key != "kind"}, type_)
 
     return structure
 
 
-def _class_of(slot: str, kind: Any) -> type:
-    if not isinstance(kind, str):
+def _kind_of(slot: str, value: Any) -> str:
+    if not isinstance(value, dict):
+        msg = f"expected a table with a kind, one of: {', '.join(kinds.names(slot))}"
+        raise Mistake(f"{msg}; got {shown(value)}")
+    if "kind" not in value:
+        msg = f"needs a kind, one of: {', '.join(kinds.names(slot))}"
+        raise Mistake(msg)
+    if not isinstance(kind := value["kind"], str):
         msg = f"expected a string, got {shown(kind)}"
         raise Mistake(msg, below=("kind",))
+    return kind
+
+
+def _class_of(slot: str, kind: str) -> type:
     try:
         return kinds.find(slot, kind)
     except Mistake as error:

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Any
 
 from cattrs import Converter
-from cattrs.errors import BaseValidationError
+from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 
 from repro.errors import SpecError
 from repro.spec import checks, converter
@@ -36,11 +36,11 @@ def dump(spec: Spec) -> dict[str, Any]:
 
 def judged(data: Any, *, recorded: bool = False) -> tuple[Spec | None, Sequence[Problem]]:
     """The spec, or None and the problems. *recorded* data come from canonical bytes."""
-    reader = _recorded_reader() if recorded else _reader()
+    number = converter.recorded_number if recorded else converter.number
     try:
-        spec: Spec = reader.structure(data, Spec)
-    except (BaseValidationError, Mistake) as error:
-        return None, _all_problems(error, data, reader)
+        spec: Spec = _reader(number, thorough=False).structure(data, Spec)
+    except (ForbiddenExtraKeysError, KeyError, Mistake, ValueError):
+        return None, _all_problems(data, _reader(number, thorough=True))
     found = _first(checks.check(spec))
     return (None, found) if found else (spec, ())
 
@@ -52,8 +52,8 @@ def _first(found: Iterator[Problem]) -> list[Problem]:
     return some
 
 
-def _all_problems(error: Exception, data: Any, reader: Converter) -> Sequence[Problem]:
-    found = _first(converter.problems(error))
+def _all_problems(data: Any, reader: Converter) -> Sequence[Problem]:
+    found = _first(_type_problems(data, reader))
     if len(found) > MAX_PROBLEMS or not isinstance(data, dict):
         return found
     broken = {str(each.path[0]) for each in found if not each.unknown}
@@ -65,6 +65,13 @@ def _all_problems(error: Exception, data: Any, reader: Converter) -> Sequence[Pr
         sound["schema"] = SCHEMA
     disagreements = checks.check(reader.structure(sound, Spec), broken=broken)
     return _first(chain(found, disagreements))
+
+
+def _type_problems(data: Any, reader: Converter) -> Iterator[Problem]:
+    try:
+        reader.structure(data, Spec)
+    except (BaseValidationError, Mistake) as error:
+        yield from converter.problems(error)
 
 
 def _without(data: Any, path: KeyPath) -> Any:
@@ -80,13 +87,8 @@ def _without(data: Any, path: KeyPath) -> Any:
 
 
 @cache
-def _reader() -> Converter:
-    return converter.make_reader(converter.number)
-
-
-@cache
-def _recorded_reader() -> Converter:
-    return converter.make_reader(converter.recorded_number)
+def _reader(number: converter.Hook, *, thorough: bool) -> Converter:
+    return converter.make_reader(number, thorough=thorough)
 
 
 @cache
