@@ -4,6 +4,7 @@ A torn last line (a writer was killed, or is writing) is no record. Anything els
 follow breaks the segment; nothing is reused from a broken segment.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ from repro.ledger.records import (
     StageEvent,
     Start,
 )
+
+_EXECUTION_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
 
 Status = Literal["running", "done", "failed", "interrupted"]
 
@@ -57,7 +60,7 @@ class DoneStage:
 
 def segment_paths(root: Path) -> list[Path]:
     """Every segment, oldest first."""
-    return sorted((root / "segments").glob("*.jsonl"))
+    return sorted(path for path in (root / "segments").glob("*.jsonl") if path.is_file())
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -92,6 +95,9 @@ def hold_to_place(line: Line, execution_id: str) -> None:
     Raises:
         ChainError: it is no start, or starts another execution, or is of another format.
     """
+    if not _EXECUTION_ID.fullmatch(execution_id):
+        problem = "is in a file that no execution names so"
+        raise ChainError(line.seq, problem, expected=_EXECUTION_ID.pattern, found=execution_id)
     expected = ("start", execution_id, records.FORMAT)
     found = (line.kind, line.data.get("execution_id"), line.data.get("format"))
     for name, wanted, actual in zip(

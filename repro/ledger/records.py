@@ -266,9 +266,13 @@ KINDS: Mapping[str, type[Record]] = {
 
 
 def encode(record: Record) -> bytes:
-    """The canonical JSON of a record's fields; NaN becomes "nan", as infinities become "inf"."""
+    """The canonical JSON of a record's fields.
+
+    NaN becomes "nan", as infinities become "inf"; bytes of a file name or an argument that are no
+    text become escapes, because half a surrogate pair is no JSON for most readers.
+    """
     data = {each.name: getattr(record, each.name) for each in fields(type(record))}
-    return digest.canonical(_without_nan(data))
+    return digest.canonical(_sayable(data))
 
 
 def decode(kind: str, data: Mapping[str, Any]) -> Record | None:
@@ -287,13 +291,15 @@ def decode(kind: str, data: Mapping[str, Any]) -> Record | None:
         raise ValueError(msg) from error
 
 
-def _without_nan(value: Any) -> Any:
+def _sayable(value: Any) -> Any:
     match value:
         case float():
             return "nan" if math.isnan(value) else value
+        case str() if not value.isascii():
+            return value.encode("utf-8", "backslashreplace").decode()
         case Mapping():
-            return {key: _without_nan(item) for key, item in value.items()}
+            return {_sayable(key): _sayable(item) for key, item in value.items()}
         case list() | tuple():
-            return [_without_nan(item) for item in value]
+            return [_sayable(item) for item in value]
         case _:
             return value

@@ -202,7 +202,9 @@ def insertion(kind: str) -> tuple[str, str]:
         picked = ", ".join(f'line.data."{name}"' for name in data)
     statement = (
         f"INSERT INTO {TABLES[kind]} SELECT line.execution_id, line.seq, line.time, {picked}"
-        " FROM (SELECT from_json(unnest(string_split($1, chr(10))), $2) AS line)"
+        " FROM (SELECT TRY(from_json(text, $2)) AS line"
+        " FROM (SELECT unnest(string_split($1, chr(10))) AS text))"
+        " WHERE line IS NOT NULL"
     )
     return statement, json.dumps(shape | {"data": data})
 

@@ -110,6 +110,10 @@ def test_a_line_of_another_chain_is_found():
         b"[" * 100_000,
         b'{"seq":"0","time":"","kind":"","data":{},"prev":"","hash":""}',
         b'{"seq":true,"time":"","kind":"","data":{},"prev":"","hash":""}',
+        b' {"seq":0,"time":"","kind":"","data":{},"prev":"","hash":""}',
+        b'{"seq":0,"time":"","kind":"","data":{"a":NaN},"prev":"","hash":""}',
+        b'{"seq":0,"time":"","kind":"","data":{"a":1e999},"prev":"","hash":""}',
+        b'{"seq":0,"time":"","kind":"","data":{"a":"\\ud800"},"prev":"","hash":""}',
     ],
 )
 def test_garbage_is_no_line(raw):

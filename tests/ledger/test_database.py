@@ -157,6 +157,22 @@ def test_a_reader_does_not_wait_for_a_fold(tmp_path, monkeypatch):
     assert "another process is folding" in table.warnings[0]
 
 
+def test_an_archive_that_cannot_be_written_is_read(tmp_path, monkeypatch):
+    """Where folding is impossible, the last published state is the answer, and says why."""
+    execute(tmp_path, "one")
+    fold(tmp_path)
+    execute(tmp_path, "two")
+
+    def refused(*_: object, **__: object) -> None:
+        raise LedgerError("read-only file system")
+
+    monkeypatch.setattr("repro.ledger.fold.fold", refused)
+    table = query(tmp_path, "SELECT title FROM executions")
+
+    assert table.rows == (("one",),)
+    assert "read-only file system" in table.warnings[0]
+
+
 def test_an_open_notebook_blocks_nobody(tmp_path):
     """A connection that stays open keeps its state; new answers are new."""
     execute(tmp_path, "one")

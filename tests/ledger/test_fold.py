@@ -1,5 +1,6 @@
 """From segments to tables."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -175,11 +176,34 @@ def test_a_value_that_does_not_fit_is_null(tmp_path):
 
 def test_strange_text_survives(tmp_path):
     """Quotes, newlines, tabs and other scripts come out as they went in."""
-    text = "a'b\"c\nd\te\\f \u2028 Größe 数 \x00 end"
+    text = "a'b\"c\nd\te\\f \u2028 Größe 数 😀 \x00 end"
     with segment.begin(tmp_path, start()) as execution:
         execution.append(Decision(topic=text))
 
     assert query(tmp_path, "SELECT topic FROM decisions").rows == ((text,),)
+
+
+def test_bytes_that_are_no_text_do_not_stop_a_fold(tmp_path):
+    """A file name in another encoding becomes escapes, and everything stays readable."""
+    with segment.begin(tmp_path, start()) as execution:
+        execution.append(Decision(topic=os.fsdecode(b"caf\xe9"), facts={os.fsdecode(b"\xff"): 1}))
+
+    assert query(tmp_path, "SELECT topic, facts FROM decisions").rows == (
+        ("caf\\udce9", '{"\\\\udcff":1}'),
+    )
+
+
+def test_a_file_with_a_strange_name_does_not_stop_a_fold(tmp_path):
+    """Whatever lies among the segments, the segments are folded."""
+    path = path_of(tmp_path, execute(tmp_path))
+    (path.parent / 'a"b.jsonl').write_bytes(path.read_bytes())
+    (path.parent / "folder.jsonl").mkdir()
+
+    folded = fold(tmp_path)
+
+    assert folded is not None
+    assert len(folded.problems) == 1
+    assert query(tmp_path, "SELECT count(*) FROM seals").rows == ((1,),)
 
 
 def test_an_older_schema_is_rebuilt(tmp_path, monkeypatch):

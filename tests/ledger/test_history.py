@@ -1,6 +1,5 @@
 """Reading segments without the database."""
 
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from repro.errors import LedgerError
-from repro.ledger import history, machine, segment, store
+from repro.ledger import history, segment, store
 from repro.ledger.chain import ChainError, parse, render
 from repro.ledger.records import Artifact, Checkpoint, Decision
 from tests.ledger.ledgers import (
@@ -151,29 +150,6 @@ def test_a_dead_process_is_interrupted(tmp_path):
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
 
     assert [each.status for each in history.executions(tmp_path)] == ["interrupted"]
-
-
-@pytest.mark.parametrize(
-    "change", [{"process_start": 1}, {"boot_id": "another"}, {"host": "another"}]
-)
-def test_a_number_is_not_a_process(change):
-    """A later process with the same number, another boot, another machine: not this one."""
-    ours = machine.this_process()
-
-    assert machine.alive(ours)
-    assert not machine.alive(evolve(ours, **change))
-
-
-def test_a_zombie_is_dead():
-    """A process that has ended, and waits to be collected, does not run."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    zombie = evolve(machine.this_process(), pid=child)
-
-    assert not machine.alive(zombie)
-    os.waitpid(child, 0)
 
 
 def test_find_by_a_beginning(tmp_path):

@@ -207,6 +207,7 @@ def test_a_segment_that_others_touch_is_refused(tmp_path, damage):
         execution.append(NOTE)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_may_not_write(tmp_path):
     """The child of a fork is refused, and its exit from the block seals nothing."""
 
