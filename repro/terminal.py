@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from repro.engine.plan import PlannedStage, RunPlan
     from repro.engine.progress import Advance
     from repro.engine.run import Outcome
+    from repro.report import StudyReport
 
 MARKS = {"done": "[green]✓[/]", "to do": "[yellow]•[/]", "blocked": "[red]✗[/]"}
 
@@ -93,6 +94,33 @@ def print_outcome(outcome: "Outcome") -> None:
         )
     done = "by" if outcome.computed else "nothing to do: finished by"
     say(f"{outcome.title}: {done} execution {outcome.execution_id}")
+
+
+def print_claims(study: "StudyReport") -> None:
+    """The claim-to-evidence matrix of a study: each claim, its verdict, the evidence, the reason."""
+    for problem in study.problems:
+        say(problem)
+    names = {key: each["evaluation"] for key, each in study.facts.get("measurements", {}).items()}
+    print_table(
+        ("claim", "verdict", "as expected", "admitted", "refused by", "why"),
+        [
+            (
+                each["name"],
+                each["verdict"],
+                "yes" if each["as_expected"] else f"no: expected {each['expect']}",
+                ", ".join(names[one["measurement"]] for one in each["admitted"]),
+                ", ".join(_refused(each["refused"], names)),
+                each["why"],
+            )
+            for each in study.facts.get("claims", ())
+        ],
+    )
+
+
+def _refused(refused: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Iterator[str]:
+    for one in refused:
+        rules = " and ".join(each["rule"] for each in one["refusals"])
+        yield f"{names.get(one['measurement'], one['side'])}: {rules}"
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

@@ -224,6 +224,8 @@ def _do(execution: Execution, stage: Stage) -> None:
         from repro.engine.stages.table import STAGES
 
         facts = STAGES[stage.kind](execution, stage)
+    except KeyboardInterrupt:
+        raise  # the seal says so
     except BaseException:
         execution.record(_event(stage, "failed", elapsed_s=time.monotonic() - wall))
         raise
