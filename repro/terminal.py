@@ -97,7 +97,7 @@ def print_outcome(outcome: "Outcome") -> None:
 
 
 def print_claims(study: "StudyReport") -> None:
-    """The claim-to-evidence matrix of a study: each claim, its verdict, the evidence, the reason."""
+    """The claim-to-evidence matrix of a study: claims, verdicts, evidence, reasons."""
     for problem in study.problems:
         say(problem)
     names = {key: each["evaluation"] for key, each in study.facts.get("measurements", {}).items()}
