@@ -10,7 +10,7 @@ above the first file that holds `pyproject.toml` or `specs`, or else that file's
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -170,13 +170,14 @@ def assignment(option: str) -> Assignment:
         SpecError: when there is no path or no `=`.
     """
     name, equals, written = option.partition("=")
-    path = tuple(part.strip().strip("\"'") for part in name.split("."))
-    if not equals or not all(path) or len(path) > toml.MAX_DEPTH:
+    path = toml.key_path(name)
+    if not equals or not path or len(path) > toml.MAX_DEPTH:
         raise SpecError(f"--set {option:.80}: expected a.b=value")
     try:
-        value = toml.parse(f"value = {written}", "--set")["value"]
+        data = toml.parse(f"value = {written}", "--set")
     except SpecError:
-        value = written
+        data = {}
+    value = data["value"] if len(data) == 1 else written
     return Assignment(path=path, value=value, place=(f"--set {option}", 0))
 
 
@@ -260,7 +261,8 @@ def _axes(
         for key, inner in table.items():
             yield from _axes(inner, (*path, key), found)
     elif path and isinstance(table, list) and table:
-        yield tuple(".".join(path).split(".")), table, place
+        parts = (toml.key_path(part) or (part,) for part in path)
+        yield tuple(chain.from_iterable(parts)), table, place
     else:
         msg = f"expected an array of values, got {shown(table)}"
         raise SpecError(f"{shown_place(place)}: {dotted(('sweep', *path))}: {msg}")

@@ -46,7 +46,12 @@ class Drifting:
 
     Every step draws `num_classes_per_step` classes and for each `num_generated` samples (N),
     `num_positive` reals of the class (P) and `num_unconditional` reals of any class (U).
-    `features` names the spaces in which samples drift.
+    `features` names the spaces in which samples drift: what the network puts out (`pixels`, for
+    points their coordinates) and the stages of the frozen encoder. `rule` is the authors' released
+    code (`official`, with distances and drifts normalized over the batch) or the paper's
+    Algorithm 2 on raw distances, as printed with `affinity_floor = 0`. The floor bounds the product
+    of the two softmaxes from below; `coupling` says whether the one over targets runs over
+    positives and negatives together.
     """
 
     kind: ClassVar = "drifting"

@@ -75,6 +75,21 @@ def parse(text: str, place: str) -> dict[str, Any]:
     return data
 
 
+def key_path(text: str) -> tuple[str, ...]:
+    """The parts of a dotted key, quoted ones too; none when the text is not a key."""
+    if "\n" in text:
+        return ()
+    try:
+        data: Any = tomli.loads(f"{text} = 0")
+    except (ValueError, RecursionError):
+        return ()
+    path: tuple[str, ...] = ()
+    while isinstance(data, dict) and len(data) == 1:
+        [(part, data)] = data.items()
+        path = (*path, part)
+    return path if data == 0 else ()
+
+
 def _too_deep(data: Any) -> bool:
     level = [data]
     for _ in range(MAX_DEPTH):

@@ -181,6 +181,8 @@ def test_a_replaced_table_leaves_no_lines_behind(tmp_path: Path):
         ("network.channels=[32,64,64]", ("network", "channels"), (32, 64, 64)),
         ("evaluate.0.sample.seed=5", ("evaluate", 0, "sample", "seed"), 5),
         ("evaluate.ddim.sample.seed=5", ("evaluate", 1, "sample", "seed"), 5),
+        ("evaluate.'ddim'.sample.seed = 5", ("evaluate", 1, "sample", "seed"), 5),
+        ("title=1\nb=2", ("title",), "1\nb=2"),
         ("evaluate.1.checkpoints.steps.0=10000", ("evaluate", 1, "checkpoints", "steps", 0), 10000),
         ("train.weight_decay=0.25", ("train", "weight_decay"), 0.25),
         ("objective.schedule={kind='linear'}", ("objective", "schedule"), LinearSchedule()),
@@ -201,6 +203,9 @@ def test_set_replaces_one_value(option: str, path: tuple[str | int, ...], value:
         ("train.seed", r"--set train\.seed: expected a\.b=value"),
         ("=1", r"--set =1: expected a\.b=value"),
         ("train..seed=1", r"expected a\.b=value"),
+        ("train.=1", r"expected a\.b=value"),
+        ("[train]\nseed=1", r"expected a\.b=value"),
+        (".".join("a" * 2000) + "=1", r"expected a\.b=value"),
         ("train.sed=1", r"--set train\.sed=1: train\.sed: unknown key, did you mean 'seed'\?"),
         (
             "train.seed=yes",
@@ -276,6 +281,20 @@ def test_a_sweep_may_come_from_the_command_line(tmp_path: Path):
     found = swept(tmp_path, "train.lr = [1, 2]", "sweep.train.lr=[3]", "sweep.train.seed=[0, 1]")
 
     assert found == [(3.0, 0), (3.0, 1)]
+
+
+def test_a_name_with_a_dot_is_quoted(tmp_path: Path):
+    """An entry of an array whose name has a dot is one part of a path."""
+    text = DENOISE.read_text(encoding="utf-8").replace(
+        '"ddim"\ncheckpoints', '"eta-0.5"\ncheckpoints'
+    )
+    path = write(tmp_path, a=f"{text}\n[sweep]\n\"evaluate.'eta-0.5'.sample.seed\" = [1, 2]")
+
+    seeds = [spec.evaluate[1].sample.seed for spec in load(path)]
+    [swept] = load(path, overrides=['evaluate."eta-0.5".sample.seed=3'])
+
+    assert seeds == [1, 2]
+    assert swept.evaluate[1].sample.seed == 3
 
 
 @pytest.mark.parametrize(
