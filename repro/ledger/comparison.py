@@ -59,6 +59,8 @@ class Comparison:
         self._connection = connection
         self._problem = problem
         self._folded = fold.tips(connection)
+        self._inserter = fold.Inserter(connection)
+        self._held: dict[str, tuple[int, bool]] = {}  # how far each segment counts, and if whole
         connection.execute("ATTACH ':memory:' AS fresh; USE fresh")
         connection.execute(schema.statements())
         connection.execute(
@@ -79,19 +81,22 @@ class Comparison:
         tip = self._folded.get(execution_id, Tip())
         findings = _cut_or_replaced(execution_id, lines, tip) if whole else []
         num_records = 0 if findings else min(tip.seq, len(lines))
-        self._connection.execute(
-            "INSERT INTO held VALUES ($1, $2, $3)",
-            [execution_id, num_records, whole and not findings],
-        )
-        by_kind: dict[str, list[str]] = {}
+        self._held[execution_id] = (num_records, whole and not findings)
         for line in lines[:num_records]:
-            if line.kind in schema.TABLES:
-                by_kind.setdefault(line.kind, []).append(fold.rendered(line, execution_id))
-        fold.insert(self._connection, by_kind)
+            self._inserter.add(line, execution_id)
         return findings
 
     def findings(self, chosen: Collection[str] | None) -> list[Finding]:
         """What differs, about the chosen executions or all: segments gone, rows, definitions."""
+        self._inserter.flush()
+        self._connection.execute(
+            "INSERT INTO held SELECT unnest($1), unnest($2), unnest($3)",
+            [
+                list(self._held),
+                [num_records for num_records, _ in self._held.values()],
+                [whole for _, whole in self._held.values()],
+            ],
+        )
         unreadable = [_of_database("cannot be read; rebuild it", "a database", self._problem)]
         return [
             *(unreadable if self._problem else []),
@@ -105,7 +110,7 @@ class Comparison:
         union = " UNION ".join(f"SELECT execution_id FROM ledger.{table}" for table in tables)
         rows = self._rows(f"{union} EXCEPT SELECT execution_id FROM held ORDER BY execution_id")
         known = {str(row[0]) for row in rows}
-        missing = known if chosen is None else set(chosen) - self._held()
+        missing = known if chosen is None else set(chosen) - self._held.keys()
         return [
             Finding(
                 file=f"segments/{each}.jsonl",
@@ -147,9 +152,6 @@ class Comparison:
             for name in sorted(expected.keys() | found.keys())
             if expected.get(name) != found.get(name)
         ]
-
-    def _held(self) -> set[str]:
-        return {str(row[0]) for row in self._rows("SELECT execution_id FROM held")}
 
     def _rows(self, sql: str, *parameters: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, list(parameters)).fetchall()

@@ -7,7 +7,7 @@ is broken is read up to the break and reported; it does not keep the others out.
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,11 +65,29 @@ def tips(connection: "DuckDBPyConnection") -> dict[str, Tip]:
     }
 
 
-def insert(connection: "DuckDBPyConnection", lines: Mapping[str, list[str]]) -> None:
-    """Add rendered lines (see `schema.insertion`) to the tables of their kinds."""
-    for kind, rendered in lines.items():
-        statement, shape = schema.insertion(kind)
-        connection.execute(statement, ["\n".join(rendered), shape])
+class Inserter:
+    """Adds lines to the tables of their kinds, many at a time."""
+
+    def __init__(self, connection: "DuckDBPyConnection") -> None:
+        self._connection = connection
+        self._batch: dict[str, list[str]] = {}
+        self._size = 0
+
+    def add(self, line: Line, execution_id: str) -> None:
+        """Take a line in; kinds that only a newer version knows have no table."""
+        if line.kind in schema.TABLES:
+            rendered = f'{{"execution_id":"{execution_id}",{line.raw[1:].decode()}'
+            self._batch.setdefault(line.kind, []).append(rendered)
+            self._size += 1
+        if self._size >= _BATCH_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put everything that was taken in into the tables."""
+        for kind, rendered in self._batch.items():
+            statement, shape = schema.insertion(kind)
+            self._connection.execute(statement, ["\n".join(rendered), shape])
+        self._batch, self._size = {}, 0
 
 
 def _under_lock(root: Path, *, wait_s: float, anew: bool) -> Folded | None:
@@ -168,7 +186,7 @@ def _open_index(index: Path) -> "DuckDBPyConnection":
 
 
 class _Reader:
-    """One pass over the segments: collects lines by kind and adds them in batches."""
+    """One pass over the segments."""
 
     def __init__(self, connection: "DuckDBPyConnection") -> None:
         self.num_records = 0
@@ -177,8 +195,7 @@ class _Reader:
         self._known = tips(connection)
         self._seen: set[str] = set()
         self._moved: dict[str, Tip] = {}
-        self._batch: dict[str, list[str]] = {}
-        self._batched = 0
+        self._inserter = Inserter(connection)
 
     def read(self, path: Path) -> None:
         """Read what was added to one segment since the last fold, up to the first break."""
@@ -188,7 +205,8 @@ class _Reader:
         try:
             for line in new_lines(path, tip):
                 tip = tip.after(line.raw, kind=line.kind)
-                self._add(line, name)
+                self._inserter.add(line, name)
+                self.num_records += 1
         except ChainError as error:
             self.problems.append(f"{path}: {error}; `verify` says more")
         if tip != self._known.get(name, Tip()):
@@ -196,7 +214,7 @@ class _Reader:
 
     def finish(self) -> None:
         """Add what is left, and how far each segment has been read."""
-        self._flush()
+        self._inserter.flush()
         gone = sorted(set(self._known) - self._seen)
         self.problems += [f"{name}: its segment is missing; `verify` says more" for name in gone]
         moved = self._moved
@@ -210,23 +228,6 @@ class _Reader:
                 [tip.sealed for tip in moved.values()],
             ],
         )
-
-    def _add(self, line: Line, name: str) -> None:
-        self.num_records += 1
-        if line.kind in schema.TABLES:
-            self._batch.setdefault(line.kind, []).append(rendered(line, name))
-            self._batched += 1
-        if self._batched >= _BATCH_LINES:
-            self._flush()
-
-    def _flush(self) -> None:
-        insert(self._connection, self._batch)
-        self._batch, self._batched = {}, 0
-
-
-def rendered(line: Line, execution_id: str) -> str:
-    """A line as `schema.insertion` wants it: with the name of its execution put in."""
-    return f'{{"execution_id":"{execution_id}",{line.raw[1:].decode()}'
 
 
 def new_lines(path: Path, tip: Tip) -> Iterator[Line]:

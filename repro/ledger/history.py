@@ -20,6 +20,7 @@ from repro.ledger.records import (
     Calibration,
     Checkpoint,
     Measurement,
+    Progress,
     Protocol,
     Record,
     Seal,
@@ -210,12 +211,13 @@ def _execution(path: Path) -> Execution | None:
 
 
 def _records_naming(path: Path, stage_ids: Collection[str]) -> list[Record]:
-    """An unbroken segment's records, if it names one of these stages anywhere; else none."""
+    """An unbroken segment's records but progress, if it names one of these stages; else none."""
     data = path.read_bytes()
     if not any(each.encode() in data for each in stage_ids):
         return []
     try:
-        found = [decoded(line) for line in lines_of(data, execution_id=path.stem)]
+        lines = list(lines_of(data, execution_id=path.stem))
+        found = [decoded(line) for line in lines if line.kind != Progress.kind]
     except ChainError:
         return []
     return [record for record in found if record is not None]
