@@ -18,6 +18,7 @@
 A side is `spec:evaluation`, or `spec:evaluation@step` where it reads several checkpoints.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -36,13 +37,31 @@ from repro.spec.problems import Mistake, Problem, choice, dotted, shown
 SCHEMA = 1
 NAME = r"[a-z0-9][a-z0-9.-]*"
 SIDE = rf"(?P<spec>{NAME}):(?P<evaluation>{NAME}(?:@[0-9]+)?)"
-A_SENTENCE = r"(?s).*\S.*"
-
 Verdict = Literal["supported", "refuted", "indistinguishable", "unproven", "stale"]
 
 
+def _a_side(_: Any, __: Any, value: str) -> None:
+    if not re.fullmatch(SIDE, value):
+        msg = f"expected spec:evaluation or spec:evaluation@step, got {shown(value)}"
+        raise ValueError(msg)
+
+
+def _a_sentence(_: Any, __: Any, value: str) -> None:
+    if not value.strip():
+        msg = f"expected words, got {shown(value)}"
+        raise ValueError(msg)
+
+
+def _sentence() -> Any:
+    return field(validator=_a_sentence)
+
+
+def _side() -> Any:
+    return field(validator=_a_side)
+
+
 def _some_sides() -> Any:
-    return field(default=(), validator=fields.each(fields.matching(SIDE)))
+    return field(default=(), validator=fields.each(_a_side))
 
 
 def _samples() -> Any:
@@ -53,7 +72,7 @@ def _samples() -> Any:
 class Subject:
     """A spec that claims speak about: its file, beside this one, and `a.b=value` set in it."""
 
-    path: str = fields.text(A_SENTENCE)
+    path: str = _sentence()
     overrides: tuple[str, ...] = ()
 
 
@@ -69,11 +88,11 @@ class Comparison:
     kind: ClassVar = "comparison"
 
     name: str = fields.text(NAME)
-    text: str = fields.text(A_SENTENCE)
+    text: str = _sentence()
     metric: str = fields.text(NAME)
-    left: str = fields.text(SIDE)
+    left: str = _side()
     relation: Literal["less", "greater"]
-    right: str = fields.text(SIDE)
+    right: str = _side()
     among: tuple[str, ...] = _some_sides()
     scope: Literal["samples", "method"] = "samples"
     expect: Verdict = "supported"
@@ -92,9 +111,9 @@ class Extreme:
     kind: ClassVar = "extreme"
 
     name: str = fields.text(NAME)
-    text: str = fields.text(A_SENTENCE)
+    text: str = _sentence()
     metric: str = fields.text(NAME)
-    side: str = fields.text(SIDE)
+    side: str = _side()
     relation: Literal["smallest", "largest"]
     among: tuple[str, ...] = _some_sides()
     expect: Verdict = "supported"
@@ -109,9 +128,9 @@ class Threshold:
     kind: ClassVar = "threshold"
 
     name: str = fields.text(NAME)
-    text: str = fields.text(A_SENTENCE)
+    text: str = _sentence()
     metric: str = fields.text(NAME)
-    side: str = fields.text(SIDE)
+    side: str = _side()
     relation: Literal["below", "above"]
     value: float = field(validator=fields.finite)
     expect: Verdict = "supported"
@@ -133,7 +152,7 @@ class ClaimsFile:
     """Everything that one study claims."""
 
     schema: int = field(validator=_known_schema)
-    title: str = fields.text(A_SENTENCE)
+    title: str = _sentence()
     notes: str = ""
     specs: Mapping[str, Subject] = field(validator=fields.not_empty)
     claims: tuple[Claim, ...] = field(validator=fields.not_empty)

@@ -1,5 +1,6 @@
 """A report as plain data: what `claims.json` holds, and what the pages are drawn from."""
 
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -102,6 +103,19 @@ def of_measurements(
 def of_executions(execution_ids: Iterable[str], archive: Archive) -> dict[str, Facts]:
     """The attempts behind the measurements: when, by which code, where, and how to repeat them."""
     return {each: _of_execution(each, archive) for each in sorted(set(execution_ids))}
+
+
+def finite(value: Any) -> Any:
+    """The same data with None for the numbers that JSON cannot say."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {name: finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [finite(item) for item in value]
+        case _:
+            return value
 
 
 def _of_step(step: Step) -> Facts:

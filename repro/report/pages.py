@@ -5,7 +5,6 @@ Equal ledgers give equal pages: nothing in them is of the moment or the machine 
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ METRICS = {
 
 def write(folder: Path, told: Mapping[str, Any], archive: Archive) -> None:
     """Write the three files of a study, each whole or not at all."""
-    _replace(folder / "claims.json", json.dumps(_finite(told), indent=1, ensure_ascii=False) + "\n")
+    _replace(folder / "claims.json", _json(told))
     _replace(folder / "claims.md", _rendered("claims.md.jinja", told))
     pictures = {"sheets": _sheets(told, archive), "plots": _plots(told, archive)}
     _replace(folder / HTML, _rendered("claims.html.jinja", {**told, **pictures}))
@@ -100,17 +99,8 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def _finite(value: Any) -> Any:
-    """The same data with None for what JSON cannot say."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {name: _finite(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_finite(item) for item in value]
-        case _:
-            return value
+def _json(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _replace(path: Path, text: str) -> None:

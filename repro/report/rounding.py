@@ -30,8 +30,10 @@ def with_sign(value: float, se: float) -> str:
     return text if text.startswith("−") else f"+{text}"
 
 
-def in_errors(z: float) -> str:
-    """`44`, `1.3`: how many standard errors, to two digits where few."""
+def in_errors(z: float | None) -> str:
+    """`44`, `1.3`: how many standard errors, to two digits where few; none where unknown."""
+    if z is None:
+        return "–"
     return f"{z:.0f}" if z >= MANY_ERRORS else f"{z:.1f}"
 
 

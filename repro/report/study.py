@@ -117,7 +117,7 @@ def _facts(
     dates = journal.keep(archive.root, name, judgements)
     measurements = facts.of_measurements(entries, judgements, archive)
     executions = (each["execution_id"] for each in measurements.values())
-    return {
+    told = {
         "study": name,
         "title": said.title,
         "notes": said.notes,
@@ -131,6 +131,8 @@ def _facts(
         "executions": facts.of_executions(executions, archive),
         "trainings": tables.trainings(study),
     }
+    plain: dict[str, Any] = facts.finite(told)
+    return plain
 
 
 def _unwatched(amount: int) -> None:

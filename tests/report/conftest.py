@@ -1,15 +1,16 @@
 """A study to report on: a spec, its claims, and a ledger that holds one run of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from attrs import field, frozen
+from attrs import frozen
 
 from repro.report.archive import Archive
+from repro.report.claims import Subject
 from repro.report.rows import Row
 from repro.report.sides import Side, Study, find, read_specs
-from repro.report.claims import Subject
+from repro.spec import load
 from tests.report import fake
 from tests.report.fake import Attempt, Made
 
@@ -118,8 +119,12 @@ class Project:
         """Write the spec, if one is given, and record an execution of it."""
         if spec:
             self.write(spec)
-        named = {name.replace("_", "-"): each for name, each in made.items()}
-        return fake.run(self.root, self.spec, named, attempt=attempt)
+        return fake.run(self.root, self.spec, made, attempt=attempt)
+
+    def run_all(self, **made: Made) -> None:
+        """Record an execution of every run that the written spec expands to."""
+        for spec in load(self.spec):
+            fake.run(self.root, self.spec, made, spec=spec)
 
     def study(self) -> Study:
         """What a claims file that names the spec `a` reads."""

@@ -7,9 +7,7 @@ import pytest
 from repro.report import difference
 
 
-@pytest.mark.parametrize(
-    ("candidates", "critical"), [(1, 1.96), (2, 1.96), (5, 2.81), (10, 3.26)]
-)
+@pytest.mark.parametrize(("candidates", "critical"), [(1, 1.96), (2, 1.96), (5, 2.81), (10, 3.26)])
 def test_more_candidates_need_a_larger_difference(candidates, critical):
     """Five alphas make ten pairs: 2.81 standard errors instead of 1.96."""
     assert difference.critical_z(candidates) == pytest.approx(critical, abs=5e-3)
@@ -17,7 +15,9 @@ def test_more_candidates_need_a_larger_difference(candidates, critical):
 
 def test_the_smallest_of_five_alphas_at_two_thousand_images_is_no_winner():
     """293.5298 against 293.5726 with errors of 1.1 each is 0.03 standard errors."""
-    apart = difference.of(293.5298 - 293.5726, math.hypot(1.1, 1.1), se_kind="unpaired", candidates=5)
+    apart = difference.of(
+        293.5298 - 293.5726, math.hypot(1.1, 1.1), se_kind="unpaired", candidates=5
+    )
 
     assert (apart.shown, round(apart.z, 2)) == (False, 0.03)
 

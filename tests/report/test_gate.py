@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -50,7 +50,8 @@ BROKEN = {
 @pytest.fixture(scope="module")
 def archive(shared: Project) -> Archive:
     spec = noise_spec("sound", *BROKEN, num_samples={"screening": 2000})
-    shared.run(spec, **{name.replace("-", "_"): made for name, (_, made) in BROKEN.items()})
+    made: dict[str, Any] = {name: each for name, (_, each) in BROKEN.items()}
+    shared.run(spec, **made)
     return Archive(shared.root)
 
 
@@ -287,12 +288,12 @@ primary = "fid:min"
 
 
 @pytest.fixture(scope="module")
-def selected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Archive]]:
+def selected(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Archive]:
     project = Project(folder=tmp_path_factory.mktemp("selected"))
     rows = (("one", 2, 0), ("two", 2, 10_000), ("overlapping", 2, 2_048), ("fresh", 2, 20_000))
     spec = trained_spec(*rows) + SELECTED
     project.run(spec, one=Made(shift=1.0), two=Made(shift=2.0))
-    yield project, Archive(project.root)
+    return project, Archive(project.root)
 
 
 @pytest.mark.parametrize(
@@ -340,4 +341,3 @@ def test_facts_of_a_refusal_are_plain(shared: Project, archive: Archive):
 def test_rules_say_what_they_demand():
     """Every rule has a sentence for people."""
     assert all((rule.__doc__ or "").strip() for rule in RULES.values())
-
