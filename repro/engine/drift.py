@@ -5,8 +5,7 @@ positives and pushed off the negatives, by mean shifts under a Laplace kernel. T
 
 `official`      the authors' released training code: distances divided by their global mean, the
                 drift of every temperature divided by its root mean square (eqs. 21 and 25).
-`algorithm-2`   the paper's Algorithm 2 as printed, on raw distances; without a floor by intent, so
-                pass `affinity_floor=0` for the paper's own numbers.
+`algorithm-2`   the paper's Algorithm 2, on raw distances; as printed with `affinity_floor=0`.
 
 No gradient passes through a field, so everything here runs without autograd: the loss knows its
 gradient when its value is computed.
