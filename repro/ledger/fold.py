@@ -257,12 +257,15 @@ def _publish(root: Path) -> None:
         raise LedgerError(f"{index}: its last changes are not in the file yet; fold again")
     part = published.with_name(f".{published.name}.part")
     part.unlink(missing_ok=True)
-    shutil.copyfile(index, part)
-    status = index.stat()
-    os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
-    part.chmod(0o444)
-    durable.sync(part)
-    part.rename(published)
+    try:
+        shutil.copyfile(index, part)
+        status = index.stat()
+        os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
+        part.chmod(0o444)
+        durable.sync(part)
+        part.rename(published)
+    finally:
+        part.unlink(missing_ok=True)
     _wal(published).unlink(missing_ok=True)  # a stranger's, which would not fit the new file
     durable.sync(root)
 
