@@ -261,7 +261,7 @@ def _publish(root: Path) -> None:
         shutil.copyfile(index, part)
         status = index.stat()
         os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
-        part.chmod(0o444)
+        part.chmod(0o644)  # DuckDB opens no read-only file unless it is told to
         durable.sync(part)
         part.rename(published)
     finally:

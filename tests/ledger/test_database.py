@@ -1,6 +1,7 @@
 """SQL that only reads."""
 
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -229,7 +230,8 @@ def test_a_strangers_lock_is_stepped_around(tmp_path):
 def test_anything_that_opens_duckdb_sees_the_same(root):
     """A plain connection to the published file shows the same tables and views, and they work."""
     ours = query(root, "SHOW TABLES").rows
-    with duckdb.connect(f"duckdb:{root}/ledger.duckdb", read_only=True) as plain:
+    assert stat.S_IMODE((root / "ledger.duckdb").stat().st_mode) == 0o644
+    with duckdb.connect(f"{root}/ledger.duckdb") as plain:
         theirs = plain.execute("SHOW TABLES").fetchall()
         assert plain.execute("SELECT count(*) FROM results").fetchall() == [(2,)]
 
