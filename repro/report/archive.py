@@ -27,6 +27,7 @@ from repro.report.rows import (
     Row,
 )
 from repro.spec import Stage, spec_of, stages
+from repro.spec.evaluate import DatasetReference, ShippedReference
 from repro.spec.sample import FromCheckpoint
 
 if TYPE_CHECKING:
@@ -155,6 +156,15 @@ class Archive:
             if event.event in ("started", "done")
         ]
         return tuple(dict.fromkeys((row.execution_id, *sorted(workers))))
+
+    def whole_reference(self, row: Row) -> bool:
+        """Whether the reference is known to hold every image of its split."""
+        part: Any = next(each.spec for each in self.upstream(row) if each.kind == "reference")
+        match part.reference:
+            case DatasetReference(num_images=num_images):
+                return num_images is None
+            case reference:
+                return isinstance(reference, ShippedReference)
 
     def sampling(self, row: Row) -> Stage:
         """The stage that made the images of a measurement."""

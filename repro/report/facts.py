@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
+from repro.report import tables
 from repro.report.archive import Archive
 from repro.report.claims import claim_digest, condition
 from repro.report.comparison import Step
@@ -85,19 +86,15 @@ def of_measurements(
     entries: Sequence[Entry], judgements: Sequence[Judgement], archive: Archive
 ) -> dict[str, Facts]:
     """Every measurement that a page speaks of, by `key`, with what it rests on."""
-    found = {key(entry.row): _of_entry(entry, archive) for entry in entries}
+    found = {key(each.row): each for each in entries}
     for judgement in judgements:
-        for refused in judgement.refused:
-            if refused.row and key(refused.row) not in found:
-                row = refused.row
-                entry = Entry(row=row, refusals=refused.refusals, se=row.se, se_kind=row.se_kind)
-                found[key(row)] = _of_entry(entry, archive)
         for admitted in judgement.admitted:
-            if key(admitted.row) not in found:
-                row = admitted.row
-                entry = Entry(row=row, refusals=(), se=row.se, se_kind=row.se_kind)
-                found[key(row)] = _of_entry(entry, archive)
-    return found
+            found.setdefault(key(admitted.row), tables.entry(admitted.row, (), archive))
+        for refused in judgement.refused:
+            if refused.row:
+                another = tables.entry(refused.row, refused.refusals, archive)
+                found.setdefault(key(refused.row), another)
+    return {name: _of_entry(each, archive) for name, each in found.items()}
 
 
 def of_executions(execution_ids: Iterable[str], archive: Archive) -> dict[str, Facts]:

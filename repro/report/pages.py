@@ -81,9 +81,9 @@ def _plots(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
         if table["metric"] == "fid"
     ]
     curves = [
-        {"title": title, "picture": picture}
+        {"title": title, "pictures": pictures}
         for stage_id, title in told["trainings"].items()
-        if (picture := plots.curves(archive.curves(stage_id)))
+        if (pictures := plots.curves(archive.curves(stage_id)))
     ]
     return {"values": values, "curves": curves}
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Lines = Mapping[str, Sequence[tuple[int, float]]]
+
 INK, FAINT, ACCENT = "#010101", "#020202", "#030303"
 SERIES = ("#040404", "#050505", "#060606", "#070707", "#080808", "#090909")
 THEMES = {
@@ -35,7 +37,6 @@ STYLE: Any = {
 }
 CONFIDENCE = 1.96
 LOG_FROM_RATIO = 20.0
-PANELS_A_ROW = 3
 
 
 def values(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
@@ -44,7 +45,7 @@ def values(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(6.2, 0.8 + 0.36 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         heights = range(len(rows), 0, -1)
         for height, row in zip(heights, rows, strict=True):
@@ -65,28 +66,26 @@ def values(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
         return _data_uri(figure)
 
 
-def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """The energies of a drifting training by feature space, else its loss; nothing without any."""
-    panels = _panels(series)
-    if not panels:
-        return ""
+def curves(series: Lines) -> tuple[str, ...]:
+    """The energies of a drifting generator, a picture for each of its spaces; else the loss."""
+    return tuple(_panel(title, lines) for title, lines in _panels(series).items())
+
+
+def _panel(title: str, lines: Lines) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    columns = min(PANELS_A_ROW, len(panels))
-    rows = -(-len(panels) // columns)
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.3 * columns, 2.5 * rows), layout="constrained")
-        for index, (title, lines) in enumerate(panels.items(), start=1):
-            axes = figure.add_subplot(rows, columns, index)
-            for colour, (label, points) in zip(SERIES * len(lines), lines.items(), strict=False):
-                steps, numbers = zip(*points, strict=True)
-                axes.plot(steps, numbers, color=colour, linewidth=1.3, label=label)
-            axes.set_title(title, fontsize=11, loc="left")
-            axes.set_xlabel("step")
-            axes.grid(visible=True, color=FAINT, alpha=0.2)
-            if len(lines) > 1:
-                axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        figure = Figure(figsize=(4.0, 2.7), layout="constrained")
+        axes = figure.add_subplot()
+        for colour, (label, points) in zip(SERIES * len(lines), lines.items(), strict=False):
+            steps, numbers = zip(*points, strict=True)
+            axes.plot(steps, numbers, color=colour, linewidth=1.3, label=label)
+        axes.set_title(title, fontsize=11, loc="left")
+        axes.set_xlabel("step")
+        axes.grid(visible=True, color=FAINT, alpha=0.2)
+        if len(lines) > 1:
+            axes.legend(frameon=False, fontsize=9, labelcolor=INK)
         return _data_uri(figure)
 
 
@@ -97,9 +96,7 @@ def _wide(rows: Sequence[Mapping[str, Any]]) -> bool:
     return bool(min(shown) > 0 and max(shown) / min(shown) > LOG_FROM_RATIO)
 
 
-def _panels(
-    series: Mapping[str, Sequence[tuple[int, float]]],
-) -> dict[str, dict[str, Sequence[tuple[int, float]]]]:
+def _panels(series: Lines) -> dict[str, dict[str, Sequence[tuple[int, float]]]]:
     panels: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
     for name, points in series.items():
         head, _, rest = name.partition("/")

@@ -13,9 +13,8 @@ from repro.report.rows import Row
 from repro.report.sides import Study
 from repro.spec import run_id, stages
 
-GRADES = ((50_000, "paper-comparable"), (10_000, "internal"), (MIN_SAMPLES, "internal, small n"))
-"""What a value may stand beside, by its number of images (evaluation rule A3)."""
-
+PAPER_SAMPLES = 50_000
+INTERNAL_SAMPLES = 10_000
 MIN_SAMPLING_SEEDS = 3
 
 
@@ -27,11 +26,7 @@ class Entry:
     refusals: tuple[Refusal, ...]
     se: float | None
     se_kind: str
-
-    @property
-    def grade(self) -> str:
-        """What the value may stand beside."""
-        return next((name for least, name in GRADES if self.row.num_samples >= least), "screening")
+    grade: str
 
     @property
     def extrapolated(self) -> float | None:
@@ -66,6 +61,17 @@ class Denominator:
     rehearsals: int
 
 
+def entry(row: Row, refusals: tuple[Refusal, ...], archive: Archive) -> Entry:
+    """A measurement as it stands by itself."""
+    return Entry(
+        row=row,
+        refusals=refusals,
+        se=row.se,
+        se_kind=row.se_kind,
+        grade=_grade(row, archive),
+    )
+
+
 def entries(study: Study, archive: Archive) -> tuple[Entry, ...]:
     """Every measurement of every evaluation of the study's specs; of repeats, the first."""
     found: dict[tuple[str, str], Entry] = {}
@@ -74,7 +80,7 @@ def entries(study: Study, archive: Archive) -> tuple[Entry, ...]:
             refusals = gate.refusals(row, archive, Terms())
             key = (stage_id, row.metric)
             if key not in found or (found[key].refusals and not refusals):
-                found[key] = Entry(row=row, refusals=refusals, se=row.se, se_kind=row.se_kind)
+                found[key] = entry(row, refusals, archive)
     return tuple(_over_seeds(found.values(), archive))
 
 
@@ -145,6 +151,16 @@ def trainings(study: Study) -> dict[str, str]:
         for stage in stages(spec)
         if stage.kind == "train"
     }
+
+
+def _grade(row: Row, archive: Archive) -> str:
+    """What a value may stand beside (evaluation rule A3)."""
+    if row.num_samples < MIN_SAMPLES:
+        return "screening"
+    if row.num_samples < INTERNAL_SAMPLES:
+        return "internal, small n"
+    whole = row.num_samples >= PAPER_SAMPLES and archive.whole_reference(row)
+    return "paper-comparable" if whole else "internal"
 
 
 def _evaluations(study: Study) -> list[str]:
