@@ -207,19 +207,38 @@ def report(
 
 @repro.command()
 @click.argument("statement")
+@click.option(
+    "-p",
+    "--param",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Bind $NAME in the statement; repeatable.",
+)
 @as_json
 @click.option("--csv", is_flag=True, help="Print CSV.")
 @click.option("--parquet", type=FILE, help="Write the rows to a Parquet file.")
 @click.pass_obj
-def sql(places: Places, statement: str, json_: bool, csv: bool, parquet: Path | None) -> None:
+def sql(
+    places: Places,
+    statement: str,
+    parameters: tuple[str, ...],
+    json_: bool,
+    csv: bool,
+    parquet: Path | None,
+) -> None:
     """Query the ledger: a SELECT, or the name of a query in ledger/queries."""
     from repro.ledger import export_parquet, named_query, query
 
     statement = named_query(places.ledger, statement)
+    bound = dict(_named_value(each) for each in parameters)
     if parquet:
-        terminal.say(f"{export_parquet(places.ledger, statement, parquet)} rows in {parquet}")
+        num_rows = export_parquet(places.ledger, statement, parquet, bound)
+        terminal.say(f"{num_rows} rows in {parquet}")
         return
-    table = query(places.ledger, statement)
+    table = query(places.ledger, statement, bound)
+    for warning in table.warnings:
+        terminal.say(f"warning: {warning}")
     if json_:
         terminal.print_json([dict(zip(table.columns, row, strict=True)) for row in table.rows])
     elif csv:
@@ -335,6 +354,14 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _named_value(option: str) -> tuple[str, str]:
+    name, equals, value = option.partition("=")
+    if not name or not equals:
+        msg = f"--param {option}: expected NAME=VALUE"
+        raise click.UsageError(msg)
+    return name, value
 
 
 def _default_cache() -> Any:

@@ -91,6 +91,13 @@ def test_sql_prints_json_rows(places):
     assert json.loads(output) == [{"one": 1}]
 
 
+def test_sql_binds_a_named_parameter(places):
+    """A value of the user's never becomes part of the statement."""
+    _, output, _ = repro(places, "sql", "--json", "-p", "x=1; drop", "select $x as said")
+
+    assert json.loads(output) == [{"said": "1; drop"}]
+
+
 def test_sql_writes_parquet(places, tmp_path):
     """The file holds the rows."""
     path = tmp_path / "rows.parquet"
