@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from repro.ledger import store
 from repro.ledger.records import Decision, Provenance
@@ -34,6 +35,8 @@ BROKEN = {
     ),
     "reference-probe": ("protocol", Made(reference_facts={"probe.after": 0.1})),
     "other-protocol": ("protocol", Made(fields={"protocol_id": "0" * 32})),
+    "no-quantisation": ("protocol", Made(facts={"images.quantisation": None})),
+    "negative": ("recomputed", Made(fields={"value": -1.0})),
     "edited-value": ("recomputed", Made(shift=1.0, fields={"value": 3.0})),
     "edited-error": ("recomputed", Made(shift=1.0, fields={"se": 1e-6})),
     "not-finite": ("recomputed", Made(fields={"value": math.nan})),
@@ -106,8 +109,6 @@ def test_the_word_standard_proves_nothing(shared: Project, archive: Archive):
 
 def test_a_metric_of_another_layer_has_no_standard(shared: Project, archive: Archive):
     """Only pool3 is pinned, so an inception score is shown and refused."""
-    from attrs import evolve
-
     row = evolve(shared.row("sound", archive), metric="isc")
 
     assert "no standard digest" in (RULES["weights"](row, archive, Terms()) or "")
@@ -123,8 +124,6 @@ def test_a_reference_is_held_to_its_own_facts(project: Project):
     others = Archive(other.root)
     stranger = other.row("sound", others).reference or ""
     store.put_file(project.root, store.locate(other.root, stranger))
-    from attrs import evolve
-
     found = rules(evolve(row, reference=stranger), archive)
 
     assert found == ["recomputed"]
@@ -316,8 +315,6 @@ def test_a_choice_is_not_evidence_for_itself(
 
 def test_a_run_with_another_spec_than_its_id_is_refused(project: Project):
     """The plan is read from the recorded spec, so that must be the one that the id names."""
-    from attrs import evolve
-
     project.run(noise_spec("sound"))
     archive = Archive(project.root)
     row = project.row("sound", archive)
@@ -341,3 +338,34 @@ def test_facts_of_a_refusal_are_plain(shared: Project, archive: Archive):
 def test_rules_say_what_they_demand():
     """Every rule has a sentence for people."""
     assert all((rule.__doc__ or "").strip() for rule in RULES.values())
+
+
+def test_a_protocol_is_held_to_its_id(shared: Project, archive: Archive):
+    """Facts that were exchanged under an id give another id."""
+    row = shared.row("sound", archive)
+    copy = Archive(shared.root)
+    copy.protocols = {row.protocol_id: {"metric": "fid"}}
+
+    assert "its facts give another id" in (RULES["protocol"](row, copy, Terms()) or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"num_samples": 4000}, "num_samples of the protocol is 2049, measured was 4000")],
+)
+def test_a_protocol_is_held_to_its_measurement(
+    changes: dict[str, Any], reason: str, shared: Project, archive: Archive
+):
+    """A row cannot borrow the protocol of another."""
+    row = evolve(shared.row("sound", archive), **changes)
+
+    assert RULES["protocol"](row, archive, Terms()) == reason
+
+
+def test_a_stage_of_another_run_is_refused(shared: Project, archive: Archive):
+    """What a measurement rests on is read from the plan of its run."""
+    row = evolve(shared.row("sound", archive), stage_id="0" * 32)
+
+    (refusal, *_) = [each for each in gate.refusals(row, archive, Terms()) if each.rule == "sealed"]
+
+    assert refusal.reason == f"stage {'0' * 32} is not part of the run that recorded it"
