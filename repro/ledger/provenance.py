@@ -59,10 +59,9 @@ _Provider = Callable[[], Provenance]
 
 
 def capture(root: Path, *, cwd: Path) -> list[Provenance | Artifact]:
-    """Records of everything that is known; a patch and untracked sources are stored in `root`."""
+    """Records of everything that is known; code that no commit holds is stored in `root`."""
     providers: Mapping[str, _Provider] = {
         "command": lambda: _command(cwd),
-        "source": _source,
         "packages": _packages,
         "python": _python,
         "system": _system,
@@ -71,8 +70,10 @@ def capture(root: Path, *, cwd: Path) -> list[Provenance | Artifact]:
         "environment": _environment,
         "torch": torch,
     }
+    git = _git(root, cwd)
     return [
-        *_git(root, cwd),
+        *git,
+        *_source(root, keep=not git[0].value.get("holds_package") or git[0].status != "ok"),
         *(_attempted(name, provider) for name, provider in providers.items()),
     ]
 
@@ -122,15 +123,23 @@ def _command(cwd: Path) -> Provenance:
     return _ok("command", {"arguments": list(command), "cwd": cleaned(str(cwd.absolute()))})
 
 
-def _source() -> Provenance:
-    """This package's own files, so that it can be told apart where there is no repository."""
+def _source(root: Path, *, keep: bool) -> list[Provenance | Artifact]:
+    """This package's own files: their digest, and they themselves where no commit tells them."""
     folder = Path(repro.__file__).parent
-    files = {
-        path.relative_to(folder).as_posix(): digest.sha256(path.read_bytes())
-        for path in sorted(folder.rglob("*.py"))
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
+    archive = _archive(folder, names)
+    kept = (
+        [_stored(root, archive, role="source", name="repro.tar", type_="application/x-tar")]
+        if keep
+        else []
+    )
+    value = {
+        "version": repro.__version__,
+        "sha256": digest.sha256(archive),
+        "num_files": len(names),
+        "artifacts": {each.role: each.sha256 for each in kept},
     }
-    sha256 = digest.sha256(digest.canonical(files))
-    return _ok("source", {"version": repro.__version__, "sha256": sha256, "num_files": len(files)})
+    return [_ok("source", value), *kept]
 
 
 def _packages() -> Provenance:
@@ -216,21 +225,21 @@ def _environment() -> Provenance:
     )
 
 
-def _git(root: Path, cwd: Path) -> list[Provenance | Artifact]:
+def _git(root: Path, cwd: Path) -> tuple[Provenance, *tuple[Artifact, ...]]:
     """Commit, what differs from it as a patch, and the sources that git does not know."""
     try:
         top = Path(os.fsdecode(_run_git(cwd, "rev-parse", "--show-toplevel")).rstrip("\n"))
         return _git_facts(root, top)
     except FileNotFoundError:
-        return [_unavailable("git", "git, or the working folder, is not there")]
+        return (_unavailable("git", "git, or the working folder, is not there"),)
     except subprocess.CalledProcessError as error:
         reason = os.fsdecode(error.stderr).strip() or f"git ended with {error.returncode}"
-        return [_unavailable("git", cleaned(reason))]
+        return (_unavailable("git", cleaned(reason)),)
     except (OSError, subprocess.SubprocessError) as error:
-        return [_unavailable("git", cleaned(str(error)))]
+        return (_unavailable("git", cleaned(str(error))),)
 
 
-def _git_facts(root: Path, top: Path) -> list[Provenance | Artifact]:
+def _git_facts(root: Path, top: Path) -> tuple[Provenance, *tuple[Artifact, ...]]:
     commit = _git_text(top, "rev-parse", "--verify", "HEAD")
     missing = [] if commit else ["the repository has no commit yet"]
     artifacts: list[Artifact] = []
@@ -259,10 +268,11 @@ def _git_facts(root: Path, top: Path) -> list[Provenance | Artifact]:
         "branch": _git_text(top, "symbolic-ref", "--short", "HEAD"),
         "remote": cleaned(_git_text(top, "config", "--get", "remote.origin.url") or "") or None,
         "dirty": bool(patch),
+        "holds_package": _git_text(top, "ls-files", "--error-unmatch", repro.__file__) is not None,
         "untracked": names,
         "artifacts": {each.role: each.sha256 for each in artifacts},
     }
-    return [_ok("git", value, *missing), *artifacts]
+    return (_ok("git", value, *missing), *artifacts)
 
 
 def _untracked(top: Path) -> tuple[list[str], list[str]]:

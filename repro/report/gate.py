@@ -236,7 +236,12 @@ def _misnamed(row: Row, archive: Archive) -> str | None:
 
 def _unknown_code(archive: Archive, execution_id: str) -> str | None:
     """Why nobody could tell which code ran, if so: it is neither committed nor stored."""
-    git = archive.provenance[execution_id].get("git")
+    known = archive.provenance[execution_id]
+    if "source" in known and (kept := known["source"].value.get("artifacts", {})):
+        for sha256 in kept.values():
+            archive.check(sha256)
+        return None
+    git = known.get("git")
     if git is None or git.status == "unavailable":
         return f"its code is unknown: {git.reason if git else 'nothing was recorded'}"
     if not git.value.get("commit") or git.status != "ok":

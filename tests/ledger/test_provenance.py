@@ -14,6 +14,7 @@ from repro.ledger import provenance, store
 from repro.ledger.privacy import cleaned, cleaned_command, secret_name
 from repro.ledger.records import Artifact, Provenance
 
+CHECKOUT = (Path(__file__).parents[2] / ".git").exists()
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@b")
 
 
@@ -49,7 +50,7 @@ def test_a_clean_repository_needs_no_patch(tmp_path, repository):
     assert (git_.status, git_.value["dirty"], git_.value["branch"]) == ("ok", False, "main")
     assert len(git_.value["commit"]) == 40
     assert git_.value["remote"] == "https://host/code.git"
-    assert artifacts == {}
+    assert set(artifacts) == {"source"}
 
 
 def test_uncommitted_changes_are_kept(tmp_path, repository):
@@ -103,7 +104,7 @@ def test_a_patch_too_large_is_said(tmp_path, repository, monkeypatch):
     told, artifacts = captured(tmp_path / "ledger", repository)
 
     assert (told["git"].status, told["git"].value["dirty"]) == ("partial", True)
-    assert artifacts == {}
+    assert set(artifacts) == {"source"}
 
 
 def test_a_repository_without_a_commit(tmp_path):
@@ -122,6 +123,22 @@ def test_no_repository(tmp_path):
 
     assert told["git"].status == "unavailable"
     assert "not a git repository" in told["git"].reason
+
+
+def test_sources_that_no_commit_holds_are_kept(tmp_path):
+    """Where the package is in no repository, its own files are an artifact."""
+    told, artifacts = captured(tmp_path / "ledger", tmp_path)
+
+    assert artifacts["source"].sha256 == told["source"].value["artifacts"]["source"]
+
+
+@pytest.mark.skipif(not CHECKOUT, reason="these tests do not run in a git checkout")
+def test_sources_that_a_commit_holds_are_not_kept(tmp_path):
+    """In the package's own repository the commit and the patch tell the code."""
+    told, _ = captured(tmp_path / "ledger", Path(__file__).parent)
+
+    assert told["git"].value["holds_package"]
+    assert told["source"].value["artifacts"] == {}
 
 
 def test_no_git(tmp_path, monkeypatch):

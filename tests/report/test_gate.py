@@ -233,6 +233,16 @@ def test_changed_code_whose_patch_is_stored_is_admitted(project: Project):
     assert rules(project.row("sound", archive), archive) == []
 
 
+def test_code_outside_of_any_repository_is_admitted_when_it_is_stored(project: Project):
+    """An installed package is known by its own files, if the ledger holds them."""
+    kept = store.put_bytes(project.root, b"sources").sha256
+    source = Provenance(provider="source", status="ok", value={"artifacts": {"source": kept}})
+    project.run(noise_spec("sound"), attempt=Attempt(provenance=(source,)))
+    archive = Archive(project.root)
+
+    assert rules(project.row("sound", archive), archive) == []
+
+
 @pytest.mark.parametrize("purpose", ["rehearsal", "import"])
 def test_only_a_real_run_is_evidence(purpose: str, project: Project):
     """A rehearsal, and what another tool measured, are refused whatever their numbers."""
