@@ -236,7 +236,8 @@ def sql(
         num_rows = export_parquet(places.ledger, statement, parquet, bound)
         terminal.say(f"{num_rows} rows in {parquet}")
         return
-    table = query(places.ledger, statement, bound)
+    with terminal.working("query"):
+        table = query(places.ledger, statement, bound)
     for warning in table.warnings:
         terminal.say(f"warning: {warning}")
     if json_:
@@ -275,7 +276,8 @@ def verify(places: Places, id_: str | None, all_: bool, json_: bool) -> None:
 
     if id_ and all_:
         raise click.UsageError("give an ID or --all, not both")
-    findings = verify_ledger(places.ledger, id_)
+    with terminal.working("verify"):
+        findings = verify_ledger(places.ledger, id_)
     if json_:
         terminal.print_json([asdict(finding) for finding in findings])
     else:
@@ -297,7 +299,8 @@ def rebuild(places: Places, json_: bool) -> None:
     """Make ledger.duckdb again from the segments."""
     from repro.ledger import rebuild as rebuild_ledger
 
-    folded = rebuild_ledger(places.ledger)
+    with terminal.working("rebuild"):
+        folded = rebuild_ledger(places.ledger)
     if json_:
         terminal.print_json({"records": folded.num_records, "problems": folded.problems})
     else:

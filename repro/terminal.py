@@ -147,6 +147,18 @@ def _console() -> Any:
     return Console(width=wide, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """Show on a terminal that something of unknown length is going on."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label):
+        yield
+
+
 class Bars:
     """Progress bars on standard error; a pipe or a file gets the notices only."""
 
