@@ -70,7 +70,7 @@ def evaluate(
     weights_path: Path | None,
     batch_size: int = 32,
     device: str = "cpu",
-    backend: Backend = "torch",
+    backend: Backend | None = None,
     quantisation: Quantisation = "stored",
     lossless: bool = True,
     progress: Progress | None = None,

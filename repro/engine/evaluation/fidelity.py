@@ -88,6 +88,7 @@ def peer_metrics(
         "feature_layer_fid": "2048",
         "feature_extractor_weights_path": _pickled(_state(tensors)),
         "cache": False,
+        "save_cpu_ram": True,  # reads in this process: the images are in memory already
         "verbose": False,
     }
     check_arguments(arguments)
