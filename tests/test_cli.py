@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,7 +175,7 @@ def test_every_command_takes_json():
 
 
 def _commands(group, prefix=""):
-    found = {}
+    found: dict[str, Any] = {}
     for name, command in group.commands.items():
         nested = getattr(command, "commands", None)
         found |= _commands(command, f"{prefix}{name} ") if nested else {f"{prefix}{name}": command}

@@ -76,7 +76,7 @@ def test_missing_inputs_stop_the_run_before_any_work(tmp_path, places):
 
 @pytest.mark.parametrize("lines", [12, 24, 31])
 def test_a_killed_run_ends_in_the_same_weights(tmp_path, places, lines):
-    """kill -9 after any record, then the same command: the same bits, and a ledger that verifies."""
+    """However far it got, the same command ends in the same bits, and the ledger verifies."""
     spec = tiny.write(tmp_path)
     killed = {name: tmp_path / "killed" / name for name in places}
     run(spec, **places)

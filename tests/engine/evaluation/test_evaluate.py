@@ -131,6 +131,19 @@ def test_anything_that_moves_numbers_is_another_protocol(images, reference, chan
     assert other[change]() != protocol_of(images, reference)
 
 
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (Prc(neighbour=6), "metric 'prc' needs 7 images on each side, got 6"),
+        (Isc(splits=9), "metric 'isc' needs 9 images on each side, got 8"),
+    ],
+)
+def test_too_few_images_are_refused_before_any_work(images, reference, metric, message):
+    """The message names the metric and both numbers."""
+    with pytest.raises(RunError, match=message):
+        run(images, reference, metrics=[metric])
+
+
 def test_floats_are_refused(images, reference):
     """Their range would have to be guessed."""
     with pytest.raises(RunError, match="images to measure are uint8"):

@@ -62,6 +62,7 @@ def test_the_library_is_called_without_cache_and_with_everything_named(monkeypat
     fidelity.check_arguments(arguments)
 
 
+@pytest.mark.slow
 def test_swapped_weights_are_not_hidden_by_a_cache(tensors):
     """The same pictures under other weights give another value, as they must."""
     first, second = some_images(3, seed=1), some_images(3, seed=2)
