@@ -24,7 +24,8 @@ def places(tmp_path):
 def final_weights(root: Path) -> str:
     """The digest of the last weights in the ledger, which must verify."""
     assert verify(root) == []
-    return query(root, "select weights from checkpoints order by step desc limit 1").rows[0][0]
+    rows = query(root, "select weights from checkpoints order by step desc limit 1").rows
+    return str(rows[0][0])
 
 
 def test_a_second_run_of_a_finished_spec_starts_no_execution(tmp_path, places):
@@ -105,7 +106,8 @@ def test_ten_kills_at_random_moments_leave_no_trace_in_the_weights(tmp_path, pla
 
 
 def start(spec: Path, *, root: Path, cache: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "repro", "--ledger", root, "--cache", cache, "run", spec]
+    places = ["--ledger", str(root), "--cache", str(cache)]
+    command = [sys.executable, "-m", "repro", *places, "run", str(spec)]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
 
 
