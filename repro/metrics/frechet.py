@@ -98,11 +98,12 @@ def measure(features: NDArray[np.floating], reference: Factored) -> Frechet:
     projected = (points - reference.moments.mean) @ reference.factor
     mean = points.mean(axis=0)
     values, quadratic = _spectrum(projected - projected.mean(axis=0))
+    value = _combine(mean, _trace(points), _root_sum(values), reference)
     rank = min(len(points) - 1, points.shape[1])
     return Frechet(
-        value=_combine(mean, _trace(points), _root_sum(values), reference),
+        value=value,
         influence=_influence(points, mean, quadratic, reference),
-        extrapolated=_extrapolate(points, projected, reference),
+        extrapolated=_extrapolate(value, points, projected, reference),
         rank=rank,
         smallest_eigenvalue=float(values[-rank]),
     )
@@ -137,7 +138,7 @@ def _spectrum(centred: Floats) -> tuple[Floats, Floats]:
     return values, squares[:, kept] @ (1.0 / np.sqrt(values[kept]))
 
 
-def _extrapolate(points: Floats, projected: Floats, reference: Factored) -> float:
+def _extrapolate(value: float, points: Floats, projected: Floats, reference: Factored) -> float:
     """Intercept of a straight line in 1/N through distances of subsets of n/2 to n images.
 
     The bias of the distance is proportional to 1/N (Chong and Forsyth, arXiv 1911.07023).
@@ -146,10 +147,11 @@ def _extrapolate(points: Floats, projected: Floats, reference: Factored) -> floa
     sizes = np.unique(np.linspace(max(2, len(points) // 2), len(points), NUM_POINTS).astype(int))
     values = [
         _subset_distance(points, projected, random.permutation(len(points))[:size], reference)
-        for size in sizes
+        for size in sizes[:-1]
     ]
+    values.append(value)
     if len(sizes) == 1:
-        return values[0]
+        return value
     design = np.stack([np.ones(len(sizes)), 1.0 / sizes], axis=1)
     return float(np.linalg.lstsq(design, np.array(values), rcond=None)[0][0])
 

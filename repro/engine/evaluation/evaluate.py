@@ -78,10 +78,11 @@ def evaluate(
     """Measure images [N, H, W, C] as they are stored.
 
     Raises:
-        RunError: before any work, if an input or a needed layer is missing; after it, if a value is
-            not finite or no distance.
+        RunError: before any work, if an input or a needed layer is missing or images are too few;
+            after it, if a value is not finite or no distance.
     """
     check_images(images)
+    _check_counts(metrics, len(images), len(reference.features))
     check_layers([metric.kind for metric in metrics], extractor.inception_weights, weights_path)
     opened = open_extractor(extractor, weights_path=weights_path, device=device, backend=backend)
     before = probe_deviation(opened)
@@ -118,6 +119,26 @@ _FORMULAS: Mapping[type, Callable[[Any, Features, ReferenceStatistics], tuple[Va
         features, splits=spec.splits, seed=spec.seed
     ),
 }
+
+
+def _check_counts(metrics: Sequence[Metric], count: int, num_features: int) -> None:
+    for metric in metrics:
+        needed, found = _needed_and_found(metric, count, num_features)
+        if found < needed:
+            msg = f"metric {metric.kind!r} needs {needed} images on each side, got {found}"
+            raise RunError(msg)
+
+
+def _needed_and_found(metric: Metric, count: int, num_features: int) -> tuple[int, int]:
+    match metric:
+        case Fid():
+            return 2, count
+        case Kid():
+            return 2, min(count, num_features)
+        case Prc(neighbour=neighbour):
+            return neighbour + 1, min(count, num_features)
+        case Isc(splits=splits):
+            return splits, count
 
 
 def _measured(value: Value, count: int, facts: Mapping[str, Any]) -> Measured:

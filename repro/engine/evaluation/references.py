@@ -6,7 +6,7 @@ from typing import Final
 
 from repro.engine.evaluation import probe
 from repro.engine.evaluation.extractor import Extractor, extract
-from repro.engine.evaluation.images import Images, Quantisation, check_images, image_facts
+from repro.engine.evaluation.images import Images, check_images, image_facts
 from repro.engine.progress import Progress
 from repro.metrics import frechet
 from repro.metrics.reference import ReferenceStatistics, read_reference
@@ -23,7 +23,6 @@ def make_reference(
     split: str,
     num_features: int,
     batch_size: int,
-    quantisation: Quantisation = "stored",
     progress: Progress | None = None,
 ) -> ReferenceStatistics:
     """Statistics of every image [N, H, W, C], with the facts of how they were made.
@@ -35,7 +34,7 @@ def make_reference(
     before = probe_deviation(extractor)
     features = extract(extractor, images, batch_size=batch_size, progress=progress)
     after = probe_deviation(extractor)
-    measured = image_facts(images, quantisation=quantisation, lossless=True)
+    measured = image_facts(images, quantisation="stored", lossless=True)
     return ReferenceStatistics(
         moments=frechet.moments(features.pool3),
         features=features.pool3[:num_features],
