@@ -18,7 +18,7 @@ from repro.engine.evaluation.extractor import Backend, extract, open_extractor
 from repro.engine.evaluation.images import EXACT, Images, Quantisation, check_images, image_facts
 from repro.engine.evaluation.references import probe_deviation
 from repro.engine.evaluation.weights import check_layers
-from repro.engine.progress import Progress
+from repro.engine.progress import Progress, Silent
 from repro.errors import RunError
 from repro.metrics import measure
 from repro.metrics.features import Features
@@ -98,11 +98,11 @@ def evaluate(
         "images": image_facts(images, quantisation=quantisation, lossless=lossless),
         "reference": {"digest": reference.digest, **reference.facts},
     }
-    values = [
-        value
-        for metric in metrics
-        for value in _FORMULAS[type(metric)](metric, features, reference)
-    ]
+    values: list[Value] = []
+    with (progress or Silent()).track("metrics", len(metrics)) as advance:
+        for metric in metrics:
+            values += _FORMULAS[type(metric)](metric, features, reference)
+            advance(1, metric.kind)
     return Evaluation(
         measured=tuple(_measured(value, len(images), facts) for value in values),
         features=features,

@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,7 +22,7 @@ from repro.engine.evaluation.weights import (
     load_weights,
     pool3_digest,
 )
-from repro.engine.progress import Progress
+from repro.engine.progress import Progress, Silent
 from repro.errors import RunError
 from repro.metrics.features import Features
 from repro.spec.evaluate import InceptionV3Compat
@@ -92,7 +91,7 @@ def extract(
         RunError: if a feature is not finite.
     """
     batches = []
-    shown = progress.track("features", len(images)) if progress else nullcontext(_unseen)
+    shown = (progress or Silent()).track("features", len(images))
     with shown as advance, torch.inference_mode(), deterministic():
         for start in range(0, len(images), batch_size):
             chosen = torch.from_numpy(images[start : start + batch_size]).to(extractor.device)
@@ -137,7 +136,3 @@ def _tf32(device: str) -> bool:
     if torch.device(device).type != "cuda":
         return False
     return bool(torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
-
-
-def _unseen(amount: int, note: str = "") -> None:
-    del amount, note
