@@ -12,7 +12,7 @@ from repro.metrics.reference import ReferenceStatistics
 from repro.metrics.standard import MIN_SAMPLES, POOL3_DIGEST, PROBE_TOLERANCE, RESIZE
 from tests.engine.evaluation.fakes import cheap_extractor, some_images
 
-SHIPPED = "sha256:"
+SHIPPED = "sha256:b1df9198d82e4a39e10bf8fe47f5afb3048cd46835fd7b57d10cab2f9fcdcd07"
 CIFAR10_TEST_SET = "sha256:57ca4e2f3f2a347e447e854b056af826e5348c3265d54c00f69d49fb3e8c64ff"
 
 
