@@ -6,6 +6,7 @@ follow breaks the segment; nothing is reused from a broken segment.
 
 import re
 from collections.abc import Collection, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +18,9 @@ from repro.ledger.chain import ChainError, Line, Tip, Tree, follow, parse
 from repro.ledger.machine import Process
 from repro.ledger.records import (
     Artifact,
-    Calibration,
     Checkpoint,
     Measurement,
     Progress,
-    Protocol,
     Record,
     Seal,
     StageEvent,
@@ -54,9 +53,15 @@ class DoneStage:
     event: StageEvent
     artifacts: tuple[Artifact, ...]
     checkpoints: tuple[Checkpoint, ...]
-    calibrations: tuple[Calibration, ...]
     measurements: tuple[Measurement, ...]
-    protocols: tuple[Protocol, ...]
+
+
+@frozen(kw_only=True)
+class SavedTraining:
+    """How far one execution of a training came: what another can go on from, by step."""
+
+    execution_id: str
+    checkpoints: tuple[Checkpoint, ...]
 
 
 def segment_paths(root: Path) -> list[Path]:
@@ -149,25 +154,44 @@ def find(root: Path, prefix: str) -> list[Execution]:
     return found
 
 
-def done_stages(root: Path, stage_ids: Collection[str]) -> dict[str, DoneStage]:
-    """Which of these stages are done and have all their artifacts; of each, the newest."""
+def done_stages(
+    root: Path, stage_ids: Collection[str], *, rehearsal: bool = False
+) -> dict[str, DoneStage]:
+    """Which of these stages are done and have all their artifacts; of each, the newest.
+
+    Only runs count, or only rehearsals: neither takes anything from the other.
+    """
     done: dict[str, DoneStage] = {}
-    for path in segment_paths(root):
-        for stage in _done_in(path, stage_ids):
+    for execution_id, said in _said(root, stage_ids, rehearsal=rehearsal):
+        for stage in _done_in(execution_id, said, stage_ids):
             if _all_there(root, stage):
                 done[stage.stage_id] = stage
     return done
 
 
-def checkpoints_of(root: Path, stage_id: str) -> list[Checkpoint]:
-    """The checkpoints of a stage that are still there, by step, from every execution."""
-    by_step: dict[int, Checkpoint] = {}
-    for path in segment_paths(root):
-        for record in _records_naming(path, [stage_id]):
-            if isinstance(record, Checkpoint) and record.stage_id == stage_id:
-                by_step[record.step] = record
-    steps = sorted(step for step, each in by_step.items() if _there(root, each.weights, each.state))
-    return [by_step[step] for step in steps]
+def saved_training(root: Path, stage_id: str, *, rehearsal: bool = False) -> SavedTraining | None:
+    """The execution of a training that another can continue furthest; of equals, the newest.
+
+    Its checkpoints are those before the first one whose weights or state are gone. Trainings are
+    never mixed: one that was resumed records the checkpoints before it once more.
+    """
+    found = [
+        SavedTraining(execution_id=execution_id, checkpoints=intact)
+        for execution_id, said in _said(root, [stage_id], rehearsal=rehearsal)
+        if (intact := _intact(root, said, stage_id))
+    ]
+    return max(found, key=lambda each: (each.checkpoints[-1].step, each.execution_id), default=None)
+
+
+def broken(root: Path, stage_ids: Collection[str]) -> list[tuple[Path, str]]:
+    """The broken segments that name one of these stages, each with what broke it."""
+    found = []
+    for path, data in _naming(root, stage_ids):
+        try:
+            _records_in(path, data)
+        except ChainError as error:
+            found.append((path, str(error)))
+    return found
 
 
 def status_of(start: Start, seal: Seal | None) -> Status:
@@ -210,41 +234,68 @@ def _execution(path: Path) -> Execution | None:
     )
 
 
-def _records_naming(path: Path, stage_ids: Collection[str]) -> list[Record]:
-    """An unbroken segment's records but progress, if it names one of these stages; else none."""
-    data = path.read_bytes()
-    if not any(each.encode() in data for each in stage_ids):
-        return []
-    try:
-        lines = list(lines_of(data, execution_id=path.stem))
-        found = [decoded(line) for line in lines if line.kind != Progress.kind]
-    except ChainError:
-        return []
+def _naming(root: Path, stage_ids: Collection[str]) -> Iterator[tuple[Path, bytes]]:
+    """The segments that name one of these stages, and their bytes; oldest first."""
+    for path in segment_paths(root):
+        data = path.read_bytes()
+        if any(each.encode() in data for each in stage_ids):
+            yield path, data
+
+
+def _records_in(path: Path, data: bytes) -> list[Record]:
+    """The records of a whole segment, but progress.
+
+    Raises:
+        ChainError: the segment is broken.
+    """
+    lines = list(lines_of(data, execution_id=path.stem))
+    found = [decoded(line) for line in lines if line.kind != Progress.kind]
     return [record for record in found if record is not None]
 
 
-def _done_in(path: Path, stage_ids: Collection[str]) -> Iterator[DoneStage]:
-    said = _records_naming(path, stage_ids)
+def _said(
+    root: Path, stage_ids: Collection[str], *, rehearsal: bool
+) -> Iterator[tuple[str, list[Record]]]:
+    """The records of each unbroken run, or rehearsal, that names one of these stages."""
+    purpose = "rehearsal" if rehearsal else "run"
+    for path, data in _naming(root, stage_ids):
+        try:
+            said = _records_in(path, data)
+        except ChainError:
+            continue  # `broken` tells
+        if said and isinstance(said[0], Start) and said[0].purpose == purpose:
+            yield path.stem, said
+
+
+def _done_in(
+    execution_id: str, said: list[Record], stage_ids: Collection[str]
+) -> Iterator[DoneStage]:
     for event in said:
         if isinstance(event, StageEvent) and event.event == "done" and event.stage_id in stage_ids:
-            yield gathered(path.stem, event, said)
+            yield gathered(execution_id, event, said)
+
+
+def _intact(root: Path, said: list[Record], stage_id: str) -> tuple[Checkpoint, ...]:
+    by_step = {
+        each.step: each
+        for each in said
+        if isinstance(each, Checkpoint) and each.stage_id == stage_id
+    }
+    ordered = [by_step[step] for step in sorted(by_step)]
+    return tuple(
+        takewhile(lambda each: each.state and _there(root, each.weights, each.state), ordered)
+    )
 
 
 def gathered(execution_id: str, event: StageEvent, said: list[Record]) -> DoneStage:
     mine = [each for each in said if getattr(each, "stage_id", None) == event.stage_id]
-    measurements = tuple(each for each in mine if isinstance(each, Measurement))
-    protocol_ids = {each.protocol_id for each in measurements}
     return DoneStage(
         stage_id=event.stage_id,
         execution_id=execution_id,
         event=event,
         artifacts=tuple(each for each in mine if isinstance(each, Artifact)),
         checkpoints=tuple(each for each in mine if isinstance(each, Checkpoint)),
-        calibrations=tuple(each for each in mine if isinstance(each, Calibration)),
-        measurements=measurements,
-        protocols=tuple(
-            each for each in said if isinstance(each, Protocol) and each.protocol_id in protocol_ids
-        ),
+        measurements=tuple(each for each in mine if isinstance(each, Measurement)),
     )
 
 

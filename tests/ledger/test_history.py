@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from attrs import evolve
 
+from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import history, segment, store
 from repro.ledger.chain import ChainError, parse, render
@@ -24,7 +26,7 @@ from tests.ledger.ledgers import (
 
 
 def test_a_done_stage_brings_what_it_left(tmp_path):
-    """A finished stage comes with its artifacts, checkpoints, measurements and their protocol."""
+    """A finished stage comes with its artifacts, checkpoints and measurements."""
     execution_id = execute(tmp_path)
 
     done = history.done_stages(tmp_path, [TRAIN, EVALUATE, "c" * 32])
@@ -34,7 +36,6 @@ def test_a_done_stage_brings_what_it_left(tmp_path):
     assert [each.role for each in done[TRAIN].artifacts] == ["weights"]
     assert [each.step for each in done[TRAIN].checkpoints] == [3]
     assert [each.value for each in done[EVALUATE].measurements] == [12.5]
-    assert [each.facts for each in done[EVALUATE].protocols] == [{"layer": "pool3"}]
 
 
 def test_the_newest_execution_of_a_stage_counts(tmp_path):
@@ -52,7 +53,7 @@ def test_a_stage_without_its_artifact_is_not_done(tmp_path):
     store.locate(tmp_path, weights.sha256).unlink()
 
     assert set(history.done_stages(tmp_path, [TRAIN, EVALUATE])) == {EVALUATE}
-    assert history.checkpoints_of(tmp_path, TRAIN) == []
+    assert history.saved_training(tmp_path, TRAIN) is None
 
 
 def test_a_stage_of_an_interrupted_execution_counts(tmp_path):
@@ -71,21 +72,88 @@ def test_nothing_is_reused_from_a_broken_segment(tmp_path):
     path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
 
     assert history.done_stages(tmp_path, [TRAIN]) == {}
-    assert history.checkpoints_of(tmp_path, TRAIN) == []
+    assert history.saved_training(tmp_path, TRAIN) is None
 
 
-def test_checkpoints_come_from_every_execution(tmp_path):
-    """A training that was interrupted twice shows all its checkpoints, by step, the newest each."""
-    for steps in ([10, 20], [20, 30]):
-        execution = segment.begin(tmp_path, start())
-        for step in steps:
-            weights = artifact(tmp_path, f"{steps}{step}".encode())
-            execution.append(Checkpoint(stage_id=TRAIN, step=step, weights=weights.sha256))
+def trained(root: Path, *steps: int, by: str, purpose: str = "run") -> str:
+    """An execution that was killed after these checkpoints; its id."""
+    execution = segment.begin(root, start(purpose=purpose))
+    for step in steps:
+        weights, state = (artifact(root, f"{by} {what} {step}".encode()) for what in "ws")
+        execution.append(
+            Checkpoint(stage_id=TRAIN, step=step, weights=weights.sha256, state=state.sha256)
+        )
+    return execution.execution_id
 
-    found = history.checkpoints_of(tmp_path, TRAIN)
 
-    assert [each.step for each in found] == [10, 20, 30]
-    assert store.check(tmp_path, found[1].weights).read_bytes() == b"[20, 30]20"
+def test_trainings_are_never_mixed(tmp_path):
+    """A training goes on from the execution that came furthest, with its checkpoints alone."""
+    furthest = trained(tmp_path, 10, 20, 30, by="first")
+    trained(tmp_path, 10, 20, by="second")
+
+    saved = history.saved_training(tmp_path, TRAIN)
+
+    assert saved
+    assert saved.execution_id == furthest
+    assert [each.step for each in saved.checkpoints] == [10, 20, 30]
+    assert store.check(tmp_path, saved.checkpoints[0].weights).read_bytes() == b"first w 10"
+
+
+def test_of_equal_trainings_the_newest_counts(tmp_path):
+    """Two executions that came equally far: the later one is continued."""
+    trained(tmp_path, 10, by="first")
+    newest = trained(tmp_path, 10, by="second")
+
+    saved = history.saved_training(tmp_path, TRAIN)
+
+    assert saved
+    assert saved.execution_id == newest
+
+
+@pytest.mark.parametrize("what", "ws")
+def test_a_training_is_intact_up_to_the_first_missing_file(tmp_path, what):
+    """A lost file ends the checkpoints that count; an older intact training then comes first."""
+    older = trained(tmp_path, 10, 20, by="older")
+    damaged = trained(tmp_path, 10, 20, 30, by="damaged")
+    store.path_of(tmp_path, digest.sha256(f"damaged {what} 20".encode())).unlink()
+
+    saved = history.saved_training(tmp_path, TRAIN)
+
+    assert saved
+    assert (saved.execution_id, len(saved.checkpoints)) == (older, 2)
+    store.path_of(tmp_path, digest.sha256(b"older s 10")).unlink()
+    saved = history.saved_training(tmp_path, TRAIN)
+    assert saved
+    assert (saved.execution_id, [each.step for each in saved.checkpoints]) == (damaged, [10])
+
+
+def test_rehearsals_and_runs_share_nothing(tmp_path):
+    """A run reuses no rehearsal's stage or checkpoint, and a rehearsal no run's."""
+    rehearsed = trained(tmp_path, 10, 20, by="rehearsal", purpose="rehearsal")
+    ran = trained(tmp_path, 10, by="run")
+    for purpose, stage_id in (("rehearsal", TRAIN), ("run", EVALUATE)):
+        with segment.begin(tmp_path, start(purpose=purpose)) as execution:
+            execution.append(event(stage_id, "done"))
+
+    for rehearsal, execution_id, stage_id in ((True, rehearsed, TRAIN), (False, ran, EVALUATE)):
+        saved = history.saved_training(tmp_path, TRAIN, rehearsal=rehearsal)
+        assert saved
+        assert saved.execution_id == execution_id
+        done = history.done_stages(tmp_path, [TRAIN, EVALUATE], rehearsal=rehearsal)
+        assert set(done) == {stage_id}
+
+
+def test_broken_segments_are_told(tmp_path):
+    """A broken segment that names a stage is told with what broke it; others are not."""
+    path = path_of(tmp_path, execute(tmp_path))
+    execute(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+
+    ((found, problem),) = history.broken(tmp_path, [TRAIN])
+
+    assert found == path
+    assert problem.startswith("record 3: was edited")
+    assert history.broken(tmp_path, ["c" * 32]) == []
 
 
 def test_every_truncation_is_read(tmp_path):
