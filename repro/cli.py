@@ -4,7 +4,9 @@ Standard output is data, standard error is talk. Exit status 0: done, or support
 no. 2: it could not be checked. Torch is imported by the commands that compute, and by no other.
 """
 
+import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +30,16 @@ rehearse = click.option(
     "--rehearse", is_flag=True, help="Run the whole plan small; never evidence."
 )
 offline = click.option("--offline", is_flag=True, help="Fetch nothing; say what is missing.")
+
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="[auto|cpu|cuda|cuda:N|mps]",
+    callback=lambda context, option, name: _device(name),
+    help="Where to compute.",
+)
 
 
 class Places:
@@ -65,7 +77,7 @@ def repro(context: click.Context, ledger: Path, cache: Path | None) -> None:
 @overrides
 @rehearse
 @offline
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@device_option
 @as_json
 @click.pass_obj
 def run(
@@ -78,26 +90,28 @@ def run(
     json_: bool,
 ) -> None:
     """Run what the ledger does not hold yet. To resume, run the same command again."""
-    from repro.engine.run import run as run_spec
+    from attrs import asdict
 
-    outcomes = []
-    for path in specs:
-        outcomes += run_spec(
-            path,
-            overrides=overrides,
-            rehearse=rehearse,
-            offline=offline,
-            device=device,
-            root=places.ledger,
-            cache=places.cache,
-            progress=terminal.Bars(),
-            show_plan=terminal.say_plan,
-        )
+    from repro.engine.run import run as run_specs
+
+    outcomes = run_specs(
+        specs,
+        overrides=overrides,
+        rehearse=rehearse,
+        offline=offline,
+        device=device,
+        root=places.ledger,
+        cache=places.cache,
+        progress=terminal.Bars(),
+        show_plan=terminal.say_plan,
+    )
     if json_:
-        terminal.print_json([outcome.facts for outcome in outcomes])
-        return
+        terminal.print_json([asdict(outcome) for outcome in outcomes])
     for outcome in outcomes:
-        terminal.print_outcome(outcome)
+        if not json_:
+            terminal.print_outcome(outcome)
+        terminal.say_outcome(outcome)
+    sys.exit(1 if any(outcome.status == "failed" for outcome in outcomes) else 0)
 
 
 @repro.command()
@@ -126,6 +140,7 @@ def plan(
             rehearsal(each) if rehearse else each,
             root=places.ledger,
             cache=places.cache,
+            rehearsal=rehearse,
             offline=offline,
         )
         for each in load(spec, overrides=overrides)
@@ -230,6 +245,9 @@ def sql(
     """Query the ledger: a SELECT, or the name of a query in ledger/queries."""
     from repro.ledger import export_parquet, named_query, query
 
+    if sum((json_, csv, parquet is not None)) > 1:
+        msg = "give at most one of --json, --csv and --parquet"
+        raise click.UsageError(msg)
     statement = named_query(places.ledger, statement)
     bound = dict(_named_value(each) for each in parameters)
     if parquet:
@@ -326,7 +344,7 @@ def head(places: Places, json_: bool) -> None:
 
 @repro.command()
 @click.option("--full", is_flag=True, help="Also the slow known answer: FID of 10,000 images.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@device_option
 @as_json
 @click.pass_obj
 def selftest(places: Places, full: bool, device: str, json_: bool) -> None:
@@ -343,6 +361,11 @@ def selftest(places: Places, full: bool, device: str, json_: bool) -> None:
 
 def main() -> NoReturn:
     """Run a command; a mistake of the user is a line on standard error, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal that knows no tick gets a question mark
     try:
         repro(standalone_mode=False)
     except ReproError as error:
@@ -352,11 +375,18 @@ def main() -> NoReturn:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        terminal.say("interrupted; run the same command again to continue")
+        terminal.say("interrupted; nothing recorded is lost, the same command goes on from there")
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", name):
+        msg = f"--device {name}: expected auto, cpu, cuda, cuda:N or mps"
+        raise click.UsageError(msg)
+    return name
 
 
 def _named_value(option: str) -> tuple[str, str]:

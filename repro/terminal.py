@@ -1,6 +1,7 @@
 """What a person sees: trees, tables, bars. Data goes to standard output, talk to standard error."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,15 @@ if TYPE_CHECKING:
     from repro.engine.run import Outcome
     from repro.report import StudyReport
 
+UNLIMITED = 10_000
 MARKS = {"done": "[green]✓[/]", "to do": "[yellow]•[/]", "blocked": "[red]✗[/]"}
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to standard output."""
-    json.dump(value, sys.stdout, indent=2, default=str, ensure_ascii=False)
+    """Write one JSON document to standard output; JSON has no NaN, so it is the text "nan"."""
+    json.dump(
+        _finite(value), sys.stdout, indent=2, default=str, ensure_ascii=False, allow_nan=False
+    )
     sys.stdout.write("\n")
 
 
@@ -32,25 +36,35 @@ def say(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Draw a table; a pipe gets it as wide as it needs, a terminal as wide as it is."""
-    from rich.table import Table
+    """Draw a table; on a terminal that is too narrow for it, a block of lines a row."""
+    from rich.table import Column, Table
+    from rich.text import Text
 
-    table = Table(*columns, show_edge=False, pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    _console().print(table)
+    console = _console()
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    table = Table(*(Column(Text(each)) for each in columns), show_edge=False, pad_edge=False)
+    for row in texts:
+        table.add_row(*map(Text, row))
+    if console.measure(table).maximum <= console.width:
+        console.print(table)
+        return
+    widest = max(map(len, columns))
+    for row in texts:
+        for column, cell in zip(columns, row, strict=True):
+            print_line(f"{column:{widest}}  {cell}")
+        print_line("")
 
 
 def print_plan(plan: "RunPlan") -> None:
     """Draw the stages of a run as a tree: done, to do and why, missing and how to get it."""
-    _console().print(_tree(plan))
+    _wide().print(_tree(plan))
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
 
 
 def say_plan(plan: "RunPlan") -> None:
     """Draw the same tree on standard error, before the work starts."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False, soft_wrap=True).print(_tree(plan))
+    _wide(stderr=True).print(_tree(plan))
 
 
 def _tree(plan: "RunPlan") -> Any:
@@ -85,15 +99,22 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_outcome(outcome: "Outcome") -> None:
-    """One line a measurement, run id first; then whether anything had to be computed."""
+    """One line a measurement, run id first."""
     for each in outcome.measurements:
+        value = "none" if each["value"] is None else f"{each['value']:.6g}"
         error = "" if each["se"] is None else f" ± {each['se']:.2g}"
         print_line(
-            f"{outcome.run_id}  {each['evaluation']}  {each['metric']} {each['value']:.6g}{error}"
+            f"{outcome.run_id}  {each['evaluation']}  {each['metric']} {value}{error}"
             f"  n={each['num_samples']}  protocol {each['protocol_id']}"
         )
-    done = "by" if outcome.computed else "nothing to do: finished by"
-    say(f"{outcome.title}: {done} execution {outcome.execution_id}")
+
+
+def say_outcome(outcome: "Outcome") -> None:
+    """Whether anything had to be computed, or why it failed."""
+    said = {"done": "done by", "done before": "nothing to do, done by", "failed": "FAILED in"}
+    say(f"{outcome.title}: {said[outcome.status]} execution {outcome.execution_id}")
+    for problem in outcome.problems:
+        say(f"  {problem}")
 
 
 def print_claims(study: "StudyReport") -> None:
@@ -140,11 +161,30 @@ def print_checks(checks: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case Mapping():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
+
+
 def _console() -> Any:
+    """As wide as the terminal is; a pipe or a file has room for everything."""
     from rich.console import Console
 
-    wide = None if sys.stdout.isatty() else 10_000
-    return Console(width=wide, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False) if sys.stdout.isatty() else _wide()
+
+
+def _wide(*, stderr: bool = False) -> Any:
+    """Cuts nothing off: the terminal wraps long lines itself."""
+    from rich.console import Console
+
+    return Console(width=UNLIMITED, highlight=False, soft_wrap=True, stderr=stderr)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def places(tmp_path_factory):
     """A ledger with one finished run of a tiny spec."""
     folder = tmp_path_factory.mktemp("places")
     spec = tiny.write(folder)
-    run(spec, root=folder / "ledger", cache=folder / "cache")
+    run([spec], root=folder / "ledger", cache=folder / "cache")
     return folder
 
 

@@ -1,0 +1,1 @@
+"""How it runs: data, networks, training, sampling, evaluation; all that knows torch."""

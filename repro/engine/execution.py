@@ -1,7 +1,6 @@
 """One attempt at a run, as its stages see it."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from repro.ledger import store
 from repro.ledger.history import DoneStage
 from repro.ledger.records import Artifact, Record
 from repro.ledger.segment import Segment
-from repro.ledger.store import Stored, Writing
+from repro.ledger.store import Stored
 from repro.spec import Spec, Stage
 
 
@@ -30,6 +29,7 @@ class Execution:
     cache: Path
     device: str
     offline: bool
+    rehearsal: bool
     progress: Progress
     done: dict[str, DoneStage] = field(factory=dict)
     datasets: dict[Any, Any] = field(factory=dict)
@@ -82,9 +82,3 @@ class Execution:
         )
         self.record(artifact)
         return artifact
-
-    @contextmanager
-    def writing(self, *, suffix: str = "") -> Iterator[Writing]:
-        """A fresh path in the store, for an artifact that is written as a file."""
-        with store.writing(self.root, suffix=suffix) as file:
-            yield file

@@ -10,10 +10,12 @@ from typing import Any, Literal
 from attrs import frozen
 
 from repro.engine import resources
+from repro.engine.references import shipped_path
 from repro.ledger import history
+from repro.ledger.history import SavedTraining
 from repro.spec import Spec, Stage, run_id, stages
 from repro.spec.data import Cifar10, FashionMnist, ImageFolder, TensorFile
-from repro.spec.evaluate import FileReference, InceptionV3Compat
+from repro.spec.evaluate import FileReference, InceptionV3Compat, ShippedReference
 
 
 @frozen(kw_only=True)
@@ -36,6 +38,7 @@ class RunPlan:
     run_id: str
     title: str
     stages: tuple[PlannedStage, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -51,46 +54,58 @@ class RunPlan:
         return tuple(dict.fromkeys(lines))
 
 
-def plan(spec: Spec, *, root: Path, cache: Path, offline: bool = False) -> RunPlan:
+def plan(
+    spec: Spec, *, root: Path, cache: Path, rehearsal: bool = False, offline: bool = False
+) -> RunPlan:
     """Hold the stages of a spec against the ledger and the cache."""
-    wanted = stages(spec)
-    done = history.done_stages(root, [stage.stage_id for stage in wanted])
-    checkpoints = _saved_steps(root, [stage for stage in wanted if stage.stage_id not in done])
+    wanted = {stage.stage_id: stage for stage in stages(spec)}
+    done = history.done_stages(root, list(wanted), rehearsal=rehearsal)
+    saved = {
+        stage_id: found
+        for stage_id, stage in wanted.items()
+        if stage.kind in ("train", "encoder") and stage_id not in done
+        if (found := history.saved_training(root, stage_id, rehearsal=rehearsal))
+    }
+    broken = history.broken(root, list(wanted))
     return RunPlan(
         run_id=run_id(spec),
         title=spec.title,
         stages=tuple(
-            _planned(stage, done=done, saved=checkpoints, cache=cache, offline=offline)
-            for stage in wanted
+            _done(stage, by=done[stage.stage_id].execution_id)
+            if stage.stage_id in done
+            else _open(
+                stage, needs(stage, wanted), saved.get(stage.stage_id), cache=cache, offline=offline
+            )
+            for stage in stages(spec)
         ),
+        warnings=tuple(f"{path}: nothing in it counts: {problem}" for path, problem in broken),
     )
 
 
-def _saved_steps(root: Path, open_stages: Sequence[Stage]) -> dict[str, int]:
-    trained = [stage for stage in open_stages if stage.kind in ("train", "encoder")]
-    return {
-        stage.stage_id: max(each.step for each in found)
-        for stage in trained
-        if (found := history.checkpoints_of(root, stage.stage_id))
-    }
+def _done(stage: Stage, *, by: str) -> PlannedStage:
+    return _at(stage, state="done", why=f"by {by}")
 
 
-def _planned(
-    stage: Stage, *, done: Mapping[str, Any], saved: Mapping[str, int], cache: Path, offline: bool
+def _open(
+    stage: Stage,
+    needed: "Sequence[Need]",
+    saved: SavedTraining | None,
+    *,
+    cache: Path,
+    offline: bool,
 ) -> PlannedStage:
-    if stage.stage_id in done:
-        return _at(stage, state="done", why=f"by {done[stage.stage_id].execution_id}")
-    lacking = [need for need in needs(stage) if not need.present(cache)]
+    lacking = [need for need in needed if not need.present(cache)]
     fetched = [need for need in lacking if need.fetchable and not offline]
     missing = tuple(need.how_to_get for need in lacking if need not in fetched)
     if missing:
         return _at(stage, state="blocked", why="an input is missing", missing=missing)
-    return _at(stage, state="to do", why=_why(stage, saved=saved, fetched=fetched))
+    return _at(stage, state="to do", why=_why(saved, fetched))
 
 
-def _why(stage: Stage, *, saved: Mapping[str, int], fetched: "Sequence[Need]") -> str:
-    if stage.stage_id in saved:
-        return f"interrupted: continues after step {saved[stage.stage_id]}"
+def _why(saved: SavedTraining | None, fetched: "Sequence[Need]") -> str:
+    if saved:
+        step = saved.checkpoints[-1].step
+        return f"continues after step {step} of execution {saved.execution_id}"
     if fetched:
         return f"not in the ledger; fetches {', '.join(need.name for need in fetched)} first"
     return "not in the ledger"
@@ -129,10 +144,30 @@ class Need:
         return f"{self.name}: no such file or folder; put it there or correct the path in the spec"
 
 
-def needs(stage: Stage) -> tuple[Need, ...]:
-    """The inputs of one stage, read from the types of its part of the spec."""
-    found = {need.name: need for part in parts(stage.spec) if (need := _need(part))}
+def needs(stage: Stage, plan: Mapping[str, Stage]) -> tuple[Need, ...]:
+    """The inputs of a stage of *plan* that no stage makes; training reads its data again."""
+    read = [stage.spec]
+    if stage.kind in ("train", "encoder"):
+        read += [plan[each].spec for each in stage.inputs if plan[each].kind == "prepare"]
+    found = {need.name: need for part in parts(read) if (need := _need(part))}
     return tuple(found.values())
+
+
+def check_ready_made(reference: Any) -> None:
+    """Hold reference statistics that come as a file to the digest that a spec gives them.
+
+    Raises:
+        IntegrityError: the file is damaged, or another one.
+    """
+    from repro.metrics.reference import read_reference
+
+    match reference:
+        case ShippedReference(name=name, digest=digest):
+            read_reference(shipped_path(name), digest=digest)
+        case FileReference(path=path, digest=digest):
+            read_reference(Path(path), digest=digest)
+        case _:
+            pass  # made by its stage, from images that are held to a digest themselves
 
 
 def parts(value: Any) -> Sequence[Any]:
@@ -155,6 +190,8 @@ def _need(part: Any) -> Need | None:
             return Need(name="cifar10", fetchable=True)
         case FashionMnist():
             return Need(name="fashion-mnist", fetchable=True)
+        case ShippedReference(name=name):
+            return Need(name=str(shipped_path(name)), fetchable=False)
         case ImageFolder(path=path) | TensorFile(path=path) | FileReference(path=path):
             return Need(name=path, fetchable=False)
         case InceptionV3Compat(inception_weights="standard"):

@@ -6,48 +6,65 @@ Torch is loaded when the first stage must compute, so a finished run costs almos
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
 from repro.engine import resources
 from repro.engine.device import resolve
 from repro.engine.execution import Execution
-from repro.engine.plan import RunPlan, needs, plan
+from repro.engine.plan import PlannedStage, RunPlan, check_ready_made, needs, plan
 from repro.engine.progress import Progress, Silent
-from repro.errors import ResourceError
+from repro.errors import IntegrityError, ResourceError, RunError
 from repro.ledger import history, provenance, segment
 from repro.ledger.fold import fold
+from repro.ledger.history import DoneStage
 from repro.ledger.records import StageEvent, Start
 from repro.spec import Spec, Stage, canonical_spec, load, rehearsal, run_id, stages
 
 
 @frozen(kw_only=True)
 class Outcome:
-    """How a run stands after the command: which execution finished it, and its measurements."""
+    """How a run stands after the command; `problems` says why it failed, if it did."""
 
     run_id: str
     title: str
+    status: Literal["done", "done before", "failed"]
     execution_id: str
-    computed: bool
-    measurements: tuple[dict[str, Any], ...]
+    measurements: tuple[dict[str, Any], ...] = ()
+    problems: tuple[str, ...] = ()
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The outcome as plain data."""
-        return {
-            "run_id": self.run_id,
-            "title": self.title,
-            "execution_id": self.execution_id,
-            "computed": self.computed,
-            "measurements": list(self.measurements),
-        }
+
+@frozen(kw_only=True)
+class _Job:
+    """One run that a command asks for, and how."""
+
+    spec: Spec
+    path: Path
+    root: Path
+    cache: Path
+    rehearse: bool
+    offline: bool
+    device: str
+    progress: Progress
+
+    def plan(self) -> RunPlan:
+        return plan(
+            self.spec,
+            root=self.root,
+            cache=self.cache,
+            rehearsal=self.rehearse,
+            offline=self.offline,
+        )
+
+    def done(self, stage_ids: Sequence[str]) -> dict[str, DoneStage]:
+        return history.done_stages(self.root, stage_ids, rehearsal=self.rehearse)
 
 
 def run(
-    path: Path,
+    paths: Sequence[Path],
     *,
     root: Path,
     cache: Path,
@@ -58,134 +75,156 @@ def run(
     progress: Progress | None = None,
     show_plan: Callable[[RunPlan], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Run every spec that a file resolves to; what the ledger already holds is not done again.
+    """Run every spec that the files resolve to; what the ledger already holds is not done again.
+
+    A run that fails does not keep the others from running: its outcome says why.
 
     Raises:
-        SpecError: the file cannot be run as it stands.
+        SpecError: a file cannot be run as it stands; nothing has started.
         ResourceError: an input is missing; nothing has started, and every missing one is listed.
-        RunError: a stage could not go on; the execution is sealed as failed.
+        IntegrityError: reference statistics are not those that a spec names; nothing has started.
+        LedgerError: the ledger cannot be written.
     """
-    specs = [rehearsal(each) if rehearse else each for each in load(path, overrides=overrides)]
-    plans = [plan(each, root=root, cache=cache, offline=offline) for each in specs]
-    if missing := [line for each in plans for line in each.blocked]:
-        raise ResourceError(*(f"{path}: missing input: {line}" for line in dict.fromkeys(missing)))
-    outcomes = []
-    for spec in specs:
-        now = plan(spec, root=root, cache=cache, offline=offline)  # the run before may share stages
-        show_plan(now)
-        outcomes.append(
-            _finished(root, now)
-            or _execute(
-                spec,
-                path=path,
-                root=root,
-                cache=cache,
-                rehearse=rehearse,
-                offline=offline,
-                device=device,
-                progress=progress or Silent(),
-            )
+    jobs = [
+        _Job(
+            spec=rehearsal(each) if rehearse else each,
+            path=path,
+            root=root,
+            cache=cache,
+            rehearse=rehearse,
+            offline=offline,
+            device=device,
+            progress=progress or Silent(),
         )
-    return outcomes
+        for path in paths
+        for each in load(path, overrides=overrides)
+    ]
+    _require_inputs(jobs)
+    return [_run(job, show_plan) for job in jobs]
 
 
-def _finished(root: Path, planned: RunPlan) -> Outcome | None:
+def _require_inputs(jobs: Sequence[_Job]) -> None:
+    """Stop before any work if something cannot be had, or is not what a spec names."""
+    missing = [f"{job.path}: missing: {line}" for job in jobs for line in job.plan().blocked]
+    if missing:
+        raise ResourceError(*dict.fromkeys(missing))
+    for job in jobs:
+        wanted = stages(job.spec)
+        done = job.done([stage.stage_id for stage in wanted])
+        for stage in wanted:
+            if stage.kind == "reference" and stage.stage_id not in done:
+                check_ready_made(stage.spec.reference)
+
+
+def _run(job: _Job, show_plan: Callable[[RunPlan], None]) -> Outcome:
+    planned = job.plan()  # again: the run before may have left stages that this one shares
+    show_plan(planned)
+    for warning in planned.warnings:
+        job.progress.notify(f"warning: {warning}")
+    return _finished(job, planned) or _execute(job)
+
+
+def _finished(job: _Job, planned: RunPlan) -> Outcome | None:
     """The outcome of a run that has nothing left to do, and an execution that says so."""
     if not planned.finished:
         return None
+    purpose = "rehearsal" if job.rehearse else "run"
     ended = [
         each
-        for each in history.executions(root, run_id=planned.run_id)
-        if each.status == "done" and each.start.purpose in ("run", "rehearsal")
+        for each in history.executions(job.root, run_id=planned.run_id)
+        if each.status == "done" and each.start.purpose == purpose
     ]
     if not ended:
         return None
-    done = history.done_stages(root, [stage.stage_id for stage in planned.stages])
-    measured = [done[stage.stage_id] for stage in planned.stages if stage.kind == "evaluate"]
+    done = job.done([stage.stage_id for stage in planned.stages])
     return Outcome(
         run_id=planned.run_id,
         title=planned.title,
+        status="done before",
         execution_id=ended[-1].execution_id,
-        computed=False,
-        measurements=_measurements(zip(_names(planned), measured, strict=True)),
+        measurements=_measurements(planned.stages, done),
     )
 
 
-def _names(planned: RunPlan) -> list[str]:
-    return [stage.name for stage in planned.stages if stage.kind == "evaluate"]
-
-
-def _measurements(named: Any) -> tuple[dict[str, Any], ...]:
+def _measurements(
+    wanted: Iterable[Stage | PlannedStage], done: Mapping[str, DoneStage]
+) -> tuple[dict[str, Any], ...]:
     return tuple(
         {
-            "evaluation": name,
+            "evaluation": stage.name,
             "metric": each.metric,
             "value": each.value,
             "se": each.se,
             "num_samples": each.num_samples,
             "protocol_id": each.protocol_id,
         }
-        for name, stage in named
-        for each in stage.measurements
+        for stage in wanted
+        if stage.kind == "evaluate"
+        for each in done[stage.stage_id].measurements
     )
 
 
-def _execute(
-    spec: Spec,
-    *,
-    path: Path,
-    root: Path,
-    cache: Path,
-    rehearse: bool,
-    offline: bool,
-    device: str,
-    progress: Progress,
-) -> Outcome:
-    wanted = stages(spec)
-    done = history.done_stages(root, [stage.stage_id for stage in wanted])
-    if len(done) < len({stage.stage_id for stage in wanted}):
-        device = resolve(device)  # loads torch, so that provenance knows its version
-    start = _start(spec, wanted, path=path, rehearse=rehearse)
-    with segment.begin(root, start) as open_segment:
-        execution = Execution(
-            spec=spec,
-            stages={stage.stage_id: stage for stage in wanted},
-            segment=open_segment,
-            root=root,
-            cache=cache,
-            device=device,
-            offline=offline,
-            progress=progress,
-            done=done,
+def _execute(job: _Job) -> Outcome:
+    wanted = stages(job.spec)
+    done = job.done([stage.stage_id for stage in wanted])
+    with_torch = any(stage.stage_id not in done for stage in wanted)
+    device = resolve(job.device) if with_torch else job.device
+    open_segment = segment.begin(job.root, _start(job, wanted))
+    try:
+        with open_segment:
+            execution = Execution(
+                spec=job.spec,
+                stages={stage.stage_id: stage for stage in wanted},
+                segment=open_segment,
+                root=job.root,
+                cache=job.cache,
+                device=device,
+                offline=job.offline,
+                rehearsal=job.rehearse,
+                progress=job.progress,
+                done=done,
+            )
+            for record in provenance.capture(job.root, cwd=Path.cwd()):
+                execution.record(record)
+            for stage in wanted:
+                if stage.stage_id in execution.done:
+                    _reuse(execution, stage)
+                else:
+                    _do(execution, stage)
+    except (RunError, ResourceError, IntegrityError) as error:
+        problems = tuple(error.problems)
+        return Outcome(
+            run_id=run_id(job.spec),
+            title=job.spec.title,
+            status="failed",
+            execution_id=open_segment.execution_id,
+            problems=problems,
         )
-        for record in provenance.capture(root, cwd=Path.cwd()):
-            execution.record(record)
-        for stage in wanted:
-            if stage.stage_id in execution.done:
-                _reuse(execution, stage)
-            else:
-                _do(execution, stage)
-    fold(root)
-    evaluated = [stage for stage in wanted if stage.kind == "evaluate"]
+    finally:
+        _fold(job)
     return Outcome(
-        run_id=run_id(spec),
-        title=spec.title,
+        run_id=run_id(job.spec),
+        title=job.spec.title,
+        status="done",
         execution_id=open_segment.execution_id,
-        computed=True,
-        measurements=_measurements(
-            (each.name, execution.done[each.stage_id]) for each in evaluated
-        ),
+        measurements=_measurements(wanted, done),
     )
 
 
-def _start(spec: Spec, wanted: Sequence[Stage], *, path: Path, rehearse: bool) -> Start:
+def _fold(job: _Job) -> None:
+    folded = fold(job.root)
+    for problem in folded.problems if folded else ():
+        job.progress.notify(f"warning: {problem}")
+
+
+def _start(job: _Job, wanted: Sequence[Stage]) -> Start:
     return Start(
-        run_id=run_id(spec),
-        purpose="rehearsal" if rehearse else "run",
-        study=path.resolve().parent.name,
-        title=spec.title,
-        spec_path=os.path.relpath(path),
-        canonical_spec=canonical_spec(spec).decode(),
+        run_id=run_id(job.spec),
+        purpose="rehearsal" if job.rehearse else "run",
+        study=job.path.resolve().parent.name,
+        title=job.spec.title,
+        spec_path=os.path.relpath(job.path),
+        canonical_spec=canonical_spec(job.spec).decode(),
         command=tuple(sys.argv),
         stages=tuple(
             {
@@ -212,7 +251,7 @@ def _do(execution: Execution, stage: Stage) -> None:
     first = len(execution.records)
     wall, cpu = time.monotonic(), time.process_time()
     try:
-        for need in needs(stage):
+        for need in needs(stage, execution.stages):
             if need.fetchable and not need.present(execution.cache):
                 resources.fetch(
                     need.name,

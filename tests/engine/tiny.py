@@ -29,6 +29,40 @@ accumulate = 2
 checkpoint_every = 4
 """
 
+DRIFT = """
+schema = 1
+title = "tiny"
+
+[data]
+kind = "digits"
+
+[encoder]
+channels = [8, 8]
+steps = 4
+batch_size = 8
+
+[network]
+kind = "conv-generator"
+channels = [16, 8]
+noise_dim = 8
+conditioning_dim = 8
+
+[objective]
+kind = "drifting"
+features = ["pixels", "encoder"]
+num_classes_per_step = 2
+num_generated = 4
+num_positive = 4
+num_unconditional = 2
+
+[train]
+steps = 12
+seed = 1
+lr = 1e-3
+checkpoint_every = 4
+initial_checkpoint = true
+"""
+
 
 def write(folder: Path, text: str = DENOISE) -> Path:
     """The spec as a file in *folder*."""

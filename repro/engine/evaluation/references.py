@@ -1,13 +1,12 @@
 """Make reference statistics from real images, and find those that come with the package."""
 
-from importlib.resources import files
-from pathlib import Path
 from typing import Final
 
 from repro.engine.evaluation import probe
 from repro.engine.evaluation.extractor import Extractor, extract
 from repro.engine.evaluation.images import Images, check_images, image_facts
 from repro.engine.progress import Progress
+from repro.engine.references import shipped_path
 from repro.metrics import frechet
 from repro.metrics.reference import ReferenceStatistics, read_reference
 from repro.metrics.standard import PROBE_TOLERANCE, RESIZE
@@ -56,11 +55,6 @@ def make_reference(
 def shipped_reference(name: str, *, digest: str | None = None) -> ReferenceStatistics:
     """Read the statistics that come with the package, held to *digest* if one is given."""
     return read_reference(shipped_path(name), digest=digest)
-
-
-def shipped_path(name: str) -> Path:
-    """Where the installed package keeps the statistics of this name."""
-    return Path(str(files("repro.engine").joinpath("references", f"{name}.safetensors")))
 
 
 def probe_deviation(extractor: Extractor) -> float:

@@ -9,8 +9,9 @@ from safetensors.numpy import load_file
 from repro.engine import resources
 from repro.engine.evaluation import evaluate as evaluator
 from repro.engine.evaluation.extractor import open_extractor
-from repro.engine.evaluation.references import make_reference, shipped_path
+from repro.engine.evaluation.references import make_reference
 from repro.engine.execution import Execution
+from repro.engine.references import shipped_path
 from repro.engine.stages.prepare import load_images
 from repro.ledger import store
 from repro.ledger.records import Artifact, Measurement, Protocol
@@ -153,6 +154,7 @@ def _weights_path(execution: Execution, extractor: InceptionV3Compat) -> Path | 
         cache=execution.cache,
         offline=execution.offline,
         notify=execution.progress.notify,
+        track=execution.progress.track,
     )
 
 

@@ -12,18 +12,19 @@ from repro.spec.data import Dataset
 
 
 def prepare(execution: Execution, stage: Stage) -> Mapping[str, Any]:
-    """Read the data set; return what is known of its content."""
+    """Read the data set; return what is known of its content.
+
+    `shape` is one example as networks see it: [channels, height, width], or [2] for points. Later
+    stages build networks from these facts and need not read the data again.
+    """
     data = load(execution, stage.spec)
+    facts = {"digest": data.digest, "num_classes": data.num_classes}
     if isinstance(data, Points):
-        return {"digest": data.digest}
+        return {**facts, "shape": [2]}
     for note in data.notes:
         execution.progress.notify(note)
-    return {
-        "digest": data.digest,
-        "num_images": len(data.images),
-        "num_classes": data.num_classes,
-        "shape": list(data.images.shape[1:]),
-    }
+    height, width, channels = data.images.shape[1:]
+    return {**facts, "shape": [channels, height, width], "num_images": len(data.images)}
 
 
 def load(execution: Execution, spec: Dataset) -> Images | Points:
@@ -47,9 +48,6 @@ def load_images(execution: Execution, spec: Dataset) -> Images:
     return data
 
 
-def shape_of(data: Images | Points) -> tuple[int, ...]:
-    """One example as networks see it: (channels, height, width), or (2,) for points."""
-    if isinstance(data, Points):
-        return (2,)
-    height, width, channels = data.images.shape[1:]
-    return (channels, height, width)
+def known_of(execution: Execution, stage: Stage) -> Mapping[str, Any]:
+    """What the prepare stage below a train stage found out about its data."""
+    return execution.done[execution.only_input(stage, "prepare").stage_id].event.facts

@@ -14,7 +14,7 @@ from repro import digest
 from repro.engine.checkpoint import load_weights
 from repro.engine.execution import Execution
 from repro.engine.sampling import QUANTISATION, sample_images
-from repro.engine.stages.prepare import load_images, shape_of
+from repro.engine.stages.prepare import known_of, load_images
 from repro.engine.stages.train import untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import store
@@ -85,7 +85,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
     spec: FromCheckpoint = stage.spec.sample
     step: int = stage.spec.checkpoint
     trained = execution.only_input(stage, "train")
-    data = load_images(execution, execution.only_input(trained, "prepare").spec)
+    data = known_of(execution, trained)
     network = untrained(execution, trained)
     weights = weights_at(execution, trained, step)
     load_weights(network, weights, which=spec.weights)
@@ -94,8 +94,8 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             spec,
             network,
             objective=trained.spec.objective,
-            noise_shape=_noise_shape(trained.spec.network, shape_of(data)),
-            num_classes=data.num_classes,
+            noise_shape=_noise_shape(trained.spec.network, tuple(data["shape"])),
+            num_classes=data["num_classes"],
             batch_size=BATCH_SIZE,
             advance=advance,
         )

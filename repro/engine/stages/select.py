@@ -1,5 +1,6 @@
 """Choosing among evaluations by a measured value, on the record."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ def select(execution: Execution, stage: Stage) -> Mapping[str, Any]:
 
 def _candidate(execution: Execution, stage: Stage, metric: str) -> dict[str, Any]:
     for each in execution.done[stage.stage_id].measurements:
-        if each.metric == metric and each.value is not None:
+        if each.metric == metric and each.value is not None and math.isfinite(each.value):
             return {
                 "evaluation": stage.name,
                 "stage_id": stage.stage_id,
@@ -41,5 +42,5 @@ def _candidate(execution: Execution, stage: Stage, metric: str) -> dict[str, Any
                 "se": each.se,
                 "samples": each.samples,
             }
-    msg = f"select: evaluation {stage.name!r} has no {metric}; add it to protocol.metrics"
+    msg = f"select: evaluation {stage.name!r} has no finite {metric} to choose by"
     raise RunError(msg)

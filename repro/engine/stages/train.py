@@ -12,8 +12,9 @@ from repro.engine.execution import Execution
 from repro.engine.objectives.classify import classify
 from repro.engine.objectives.objective import Objective
 from repro.engine.seeds import global_stream
-from repro.engine.stages.prepare import load, load_images, shape_of
+from repro.engine.stages.prepare import known_of, load, load_images
 from repro.engine.train import train as minimize
+from repro.errors import RunError
 from repro.ledger import history, store
 from repro.ledger.records import Checkpoint, Progress
 from repro.spec import Stage
@@ -56,27 +57,35 @@ def train(execution: Execution, stage: Stage) -> Mapping[str, Any]:
 def untrained(execution: Execution, stage: Stage) -> nn.Module:
     """The network of a train stage as its training starts, on the execution's device."""
     part: Training = stage.spec
-    data = load(execution, execution.only_input(stage, "prepare").spec)
+    shape = tuple(known_of(execution, stage)["shape"])
     return _initialized(
-        execution, part.train.seed, lambda: builder_of(part.network)(part.network, shape_of(data))
+        execution, part.train.seed, lambda: builder_of(part.network)(part.network, shape)
     )
 
 
 def untrained_encoder(execution: Execution, stage: Stage) -> nn.Module:
     """The encoder as its training starts, on the execution's device."""
-    data = load_images(execution, execution.only_input(stage, "prepare").spec)
+    data = known_of(execution, stage)
     build = builder_of(stage.spec)
     return _initialized(
         execution,
         stage.spec.seed,
-        lambda: build(stage.spec, shape_of(data), data.num_classes),
+        lambda: build(stage.spec, tuple(data["shape"]), data["num_classes"]),
     )
 
 
 def weights_at(execution: Execution, stage: Stage, step: int) -> bytes:
-    """The weights file that a finished train stage left after *step* updates, verified."""
-    (found,) = [each for each in execution.done[stage.stage_id].checkpoints if each.step == step]
-    return store.check(execution.root, found.weights).read_bytes()
+    """The weights file that a finished train stage left after *step* updates, verified.
+
+    Raises:
+        RunError: when there is none of that step.
+    """
+    saved = {each.step: each for each in execution.done[stage.stage_id].checkpoints}
+    if step not in saved:
+        kept = ", ".join(str(each) for each in sorted(saved))
+        msg = f"train {stage.name}: no checkpoint of step {step}, only of: {kept}"
+        raise RunError(msg)
+    return store.check(execution.root, saved[step].weights).read_bytes()
 
 
 def _initialized(execution: Execution, seed: int, build: Callable[[], nn.Module]) -> nn.Module:
@@ -95,7 +104,10 @@ def _train(
     execution: Execution, stage: Stage, *, spec: Train, network: nn.Module, objective: Objective
 ) -> Mapping[str, Any]:
     """Run the loop with the ledger as its memory."""
-    saved = _saved(execution, stage)
+    earlier = history.saved_training(execution.root, stage.stage_id, rehearsal=execution.rehearsal)
+    saved = earlier.checkpoints if earlier else ()
+    for each in saved:
+        execution.record(each)  # said again, so that this execution stands alone
     with execution.progress.track(stage.name, spec.steps) as advance:
         if saved:
             advance(saved[-1].step, "resumed")
@@ -119,6 +131,7 @@ def _train(
     return {
         "parameters": sum(each.numel() for each in network.parameters()),
         "resumed_after": saved[-1].step if saved else 0,
+        "resumed_from": earlier.execution_id if earlier else None,
     }
 
 
@@ -133,15 +146,6 @@ def _encoder_training(spec: ConvEncoder) -> Train:
         ema=ConstantEma(decay=0.0),
         checkpoint_every=spec.steps,
     )
-
-
-def _saved(execution: Execution, stage: Stage) -> list[Checkpoint]:
-    """What earlier executions of this stage left, said again so that this one stands alone."""
-    found = history.checkpoints_of(execution.root, stage.stage_id)
-    saved = [each for each in found if each.state is not None]
-    for each in saved:
-        execution.record(each)
-    return saved
 
 
 def _read(execution: Execution, saved: Checkpoint) -> TrainingState:
