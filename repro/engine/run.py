@@ -174,7 +174,7 @@ def _execute(job: _Job) -> Outcome:
         with open_segment:
             execution = Execution(
                 spec=job.spec,
-                stages={stage.stage_id: stage for stage in wanted},
+                stages={stage.stage_id: stage for stage in reversed(wanted)},  # first name wins
                 segment=open_segment,
                 root=job.root,
                 cache=job.cache,

@@ -30,7 +30,9 @@ def prepare(execution: Execution, stage: Stage) -> Mapping[str, Any]:
 def load(execution: Execution, spec: Dataset) -> Images | Points:
     """The data set; stages of one execution share it in memory."""
     if spec not in execution.datasets:
-        execution.datasets[spec] = builder_of(spec)(spec, execution.cache)
+        with execution.progress.track(f"read {spec.kind}", 1) as advance:
+            execution.datasets[spec] = builder_of(spec)(spec, execution.cache)
+            advance(1)
     data: Images | Points = execution.datasets[spec]
     return data
 
