@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 20
 def canonical(value: Any) -> bytes:
     """Encode plain data so that equal values give equal bytes on every machine.
 
-    Keys are sorted, -0.0 becomes 0.0, infinities are written as strings (TOML has them, JSON does not).
+    Keys are sorted, -0.0 becomes 0.0, infinities become strings (TOML has them, JSON does not).
 
     Raises:
         TypeError: for a value that is not plain data.
@@ -56,13 +56,13 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 def _plain(value: Any) -> Any:
     match value:
-        case bool() | int() | str() | None:
+        case str() | int() | None:
             return value
         case float():
             return _plain_float(value)
-        case Mapping():
+        case dict() | Mapping():
             return {_key(key): _plain(item) for key, item in value.items()}
-        case Sequence() if not isinstance(value, bytes | bytearray):
+        case list() | tuple() | Sequence() if not isinstance(value, bytes | bytearray):
             return [_plain(item) for item in value]
         case _:
             msg = f"not plain data: {value!r} of type {type(value).__name__}"

@@ -39,7 +39,7 @@ def load(path: Path, *, overrides: Sequence[str] = ()) -> tuple[Spec, ...]:
     to_specs = [each for each in options if each.path[0] != "sweep"]
     data = reduce(compose.assign, to_sweep, compose.merged(files))
     sweep = data.pop("sweep", None)
-    specs: dict[str, Spec] = {}
+    specs: list[Spec] = []
     failures: list[list[str]] = []
     for combination in _combinations(sweep, files, to_sweep):
         assignments = (*combination, *to_specs)
@@ -47,12 +47,12 @@ def load(path: Path, *, overrides: Sequence[str] = ()) -> tuple[Spec, ...]:
         if spec is None:
             failures.append(_said(found, compose.places(files, assignments), path))
         else:
-            specs[run_id(spec)] = spec
+            specs.append(spec)
         if len(failures) == MAX_FAILURES:
             break
     if failures:
         raise SpecError(*dict.fromkeys(line for failure in failures for line in failure))
-    return tuple(specs.values())
+    return tuple({run_id(spec): spec for spec in specs}.values())
 
 
 def _combinations(
