@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 
 from repro.errors import SpecError
 from repro.spec import toml
+from repro.spec.document import OUTSIDE_SPEC
 from repro.spec.problems import KeyPath, choice, dotted, shown
 
 Data = dict[str, Any]
@@ -167,12 +168,14 @@ def assignment(option: str) -> Assignment:
     """What `--set a.b=value` says. The value is TOML; bare words are a string.
 
     Raises:
-        SpecError: when there is no path or no `=`.
+        SpecError: when there is no path or no `=`, or when only a file can say it.
     """
     name, equals, written = option.partition("=")
     path = toml.key_path(name)
     if not equals or not path or len(path) > toml.MAX_DEPTH:
         raise SpecError(f"--set {option:.80}: expected a.b=value")
+    if path[0] == "extends":
+        raise SpecError(f"--set {option:.80}: extends: can be said only in a file")
     try:
         data = toml.parse(f"value = {written}", "--set")
     except SpecError:
@@ -261,8 +264,11 @@ def _axes(
         for key, inner in table.items():
             yield from _axes(inner, (*path, key), found)
     elif path and isinstance(table, list) and table:
-        parts = (toml.key_path(part) or (part,) for part in path)
-        yield tuple(chain.from_iterable(parts)), table, place
+        parts = tuple(chain.from_iterable(toml.key_path(part) or (part,) for part in path))
+        if parts[0] in OUTSIDE_SPEC:
+            msg = f"{parts[0]} can be said only in a file, for all of its runs"
+            raise SpecError(f"{shown_place(place)}: {dotted(('sweep', *path))}: {msg}")
+        yield parts, table, place
     else:
         msg = f"expected an array of values, got {shown(table)}"
         raise SpecError(f"{shown_place(place)}: {dotted(('sweep', *path))}: {msg}")

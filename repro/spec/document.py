@@ -12,6 +12,8 @@ from repro.spec.objective import Objective
 from repro.spec.train import Train
 
 SCHEMA = 1
+OUTSIDE_SPEC = ("extends", "sweep")
+"""Top-level keys of a file that are resolved before the data become a spec."""
 
 
 def _known_schema(_: Any, __: "Attribute[Any]", value: int) -> None:

@@ -216,6 +216,8 @@ def test_set_replaces_one_value(option: str, path: tuple[str | int, ...], value:
         ("evaluate.dim.sample.seed=1", r"evaluate has no entry 'dim', did you mean 'ddim'\?"),
         ("network.channels.3=1", r"network\.channels has no entry '3', expected 0 to 2"),
         ("network.kind=mlp", r"--set network\.kind=mlp"),
+        ("extends=a.toml", r"--set extends=a\.toml: extends: can be said only in a file"),
+        ("sweep.extends=['a']", r"sweep\.extends: extends can be said only in a file"),
     ],
 )
 def test_a_wrong_option_is_refused(option: str, message: str):
@@ -307,6 +309,12 @@ def test_a_name_with_a_dot_is_quoted(tmp_path: Path):
         ("train.seed = []", r"a\.toml:\d+: sweep\.train\.seed: expected an array of values"),
         ("", r"a\.toml:\d+: sweep: expected an array of values"),
         ("evaluate.dim.sample.seed = [1]", r"evaluate has no entry 'dim', did you mean 'ddim'"),
+        (
+            "extends = ['b.toml']",
+            r"a\.toml:\d+: sweep\.extends: extends can be said only in a file",
+        ),
+        ("sweep.train.seed = [1]", r"sweep\.train\.seed: sweep can be said only in a file"),
+        ('"sweep.train.seed" = [1]', r"a\.toml:\d+: .*: sweep can be said only in a file"),
     ],
 )
 def test_a_sweep_over_nothing_is_refused(tmp_path: Path, text: str, message: str):
