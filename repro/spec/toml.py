@@ -21,6 +21,7 @@ Found = Generator[tuple[KeyPath, int], None, int]
 
 MAX_BYTES = 1 << 18
 MAX_DEPTH = 32
+BYTE_ORDER_MARK = "\ufeff"  # Windows editors put it before the text
 
 _KEY = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[A-Za-z0-9_-]+')
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -48,7 +49,7 @@ def read(path: Path, *, asked_by: str = "") -> str:
     if len(raw) > MAX_BYTES:
         raise SpecError(f"{path}: expected at most {MAX_BYTES} bytes, a spec is written by people")
     try:
-        return raw.decode("utf-8").replace("\r\n", "\n")
+        return raw.decode("utf-8").removeprefix(BYTE_ORDER_MARK).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise SpecError(
