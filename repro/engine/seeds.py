@@ -34,12 +34,12 @@ def global_stream(*parts: int | str, device: torch.device = CPU) -> Iterator[Non
 
 
 def per_image(seeds: Sequence[int]) -> list[Generator]:
-    """One CPU generator for each image, seeded with its number as it stands.
+    """One CPU generator for each image, seeded with its number (below 2^32) as it stands.
 
     Hashing the number would be worse: of 50,000 images two would share their noise with
     probability 0.25, because torch keeps 32 bits.
     """
-    return [Generator().manual_seed(seed % (1 << SEED_BITS)) for seed in seeds]
+    return [Generator().manual_seed(seed) for seed in seeds]
 
 
 def normal(generators: Sequence[Generator], shape: Sequence[int]) -> Tensor:

@@ -234,7 +234,7 @@ def _inconsistent(claim: Claim, path: tuple[str | int, ...]) -> Iterator[Problem
 
 @cache
 def _reader() -> Converter:
-    reader = converter.make_reader(converter.number)
+    reader = converter.make_reader()
     classes = {class_.kind: class_ for class_ in get_args(Claim)}
 
     def structure_claim(value: Any, _: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.evaluate import DatasetReference, Evaluate, Fid, Isc, Kid, Prc
+from repro.spec.fields import NUM_SEEDS
 from repro.spec.layout import Layout, doublings, holds_points, layout
 from repro.spec.network import ConvGenerator, Mlp, UNet2D
 from repro.spec.objective import (
@@ -316,6 +317,17 @@ def _least_samples(metric: Any) -> int:
             return 2
 
 
+def _image_seeds_exist(spec: Spec) -> Iterator[Problem]:
+    for index, evaluate in enumerate(spec.evaluate):
+        seed = getattr(evaluate.sample, "seed", 0)
+        end = seed + getattr(evaluate.sample, "num_samples", 0)
+        if end > NUM_SEEDS:
+            msg = (
+                f"expected seed + num_samples of at most {NUM_SEEDS}, got {end}; a seed has 32 bits"
+            )
+            yield Problem(("evaluate", index, "sample", "seed"), msg)
+
+
 def _checkpoints_exist(spec: Spec) -> Iterator[Problem]:
     if spec.train is None:
         return
@@ -416,6 +428,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("data", "train", "evaluate"), _samples_can_be_made),
     (("objective", "evaluate"), _samplers_fit),
     (("protocol", "evaluate"), _neighbours_suffice),
+    (("evaluate",), _image_seeds_exist),
     (("train", "evaluate"), _checkpoints_exist),
     (("evaluate", "select"), _selection_is_fair),
     (("protocol", "select"), _selection_is_measured),

@@ -10,7 +10,7 @@ from operator import or_
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from attrs import Attribute, fields, has
+from attrs import NOTHING, Attribute, fields, has
 from cattrs import Converter
 from cattrs.errors import (
     AttributeValidationNote,
@@ -22,18 +22,18 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from repro.spec import kinds
-from repro.spec.document import Spec
+from repro.spec.document import OUTSIDE_SPEC, Spec
 from repro.spec.fields import ADDED, OUTSIDE_IDENTITY
 from repro.spec.problems import KeyPath, Mistake, Problem, choice, shown
 
 Hook = Callable[[Any, Any], Any]
 INT64 = range(-(2**63), 2**63)
-OUTSIDE_SPEC = ("extends", "sweep")
-"""Top-level keys of a file that are resolved before the data become a spec."""
+NOT_RECORDED = "(not recorded)"
+"""The path in a spec that was read from a record: it says what was run, not where it lay."""
 
 
-def make_reader(number: Hook, *, thorough: bool = True) -> Converter:
-    """A converter from plain data, with *number* as the rule for floats.
+def make_reader(*, recorded: bool = False, thorough: bool = True) -> Converter:
+    """A converter from plain data: of a file, or *recorded* ones, from canonical bytes.
 
     A *thorough* one goes on after a mistake and raises all of them together; the other is faster
     and stops at the first.
@@ -42,13 +42,17 @@ def make_reader(number: Hook, *, thorough: bool = True) -> Converter:
     reader.register_structure_hook(str, _exactly(str))
     reader.register_structure_hook(bool, _exactly(bool))
     reader.register_structure_hook(int, _whole_number)
-    reader.register_structure_hook(float, number)
+    reader.register_structure_hook(float, _recorded_number if recorded else _number)
     reader.register_structure_hook_factory(_is_tuple, lambda type_: _array(reader, type_))
     reader.register_structure_hook_factory(_is_literal, _one_of)
-    reader.register_structure_hook_factory(has, lambda type_: _table(reader, type_))
+    reader.register_structure_hook_factory(
+        has, lambda type_: _table(reader, type_, recorded=recorded)
+    )
     reader.register_structure_hook_factory(_is_union, lambda type_: _optional(reader, type_))
     for slot, members in kinds.SLOTS.items():
-        reader.register_structure_hook_func(_same(members), _by_kind(slot, reader))
+        reader.register_structure_hook_func(
+            _same(members), _by_kind(slot, reader, recorded=recorded)
+        )
     return reader
 
 
@@ -58,25 +62,6 @@ def make_writer(*, identity: bool) -> Converter:
     writer.register_unstructure_hook_factory(has, lambda type_: _dumped(writer, type_, identity))
     writer.register_unstructure_hook_factory(_is_union, lambda _: writer.unstructure)
     return writer
-
-
-def number(value: Any, _: Any) -> float:
-    """A float, or a whole number in its place. NaN equals nothing; -0.0 is 0.0.
-
-    Raises:
-        Mistake: for anything else.
-    """
-    if type(value) is float and not math.isnan(value):
-        return value + 0.0
-    if type(value) is int and value in INT64:
-        return float(value)
-    msg = f"expected a number, got {shown(value)}"
-    raise Mistake(msg)
-
-
-def recorded_number(value: Any, type_: Any) -> float:
-    """A float as canonical bytes hold it: JSON has no infinities, they are strings there."""
-    return float(value) if value in ("inf", "-inf") else number(value, type_)
 
 
 def problems(error: BaseException, path: KeyPath = ()) -> Iterator[Problem]:
@@ -150,6 +135,25 @@ def _whole_number(value: Any, _: Any) -> int:
     return value
 
 
+def _number(value: Any, _: Any) -> float:
+    """A float, or a whole number in its place. NaN equals nothing; -0.0 is 0.0.
+
+    Raises:
+        Mistake: for anything else.
+    """
+    if type(value) is float and not math.isnan(value):
+        return value + 0.0
+    if type(value) is int and value in INT64:
+        return float(value)
+    msg = f"expected a number, got {shown(value)}"
+    raise Mistake(msg)
+
+
+def _recorded_number(value: Any, type_: Any) -> float:
+    """A float as canonical bytes hold it: JSON has no infinities, they are strings there."""
+    return float(value) if value in ("inf", "-inf") else _number(value, type_)
+
+
 def _one_of(type_: Any) -> Hook:
     valid = get_args(type_)
 
@@ -195,8 +199,8 @@ def _elements(values: list[Any], element: Any, structure: Hook) -> list[Any]:
     return done
 
 
-def _table(reader: Converter, type_: Any) -> Hook:
-    structure_fields = _fields_of(reader, type_)
+def _table(reader: Converter, type_: Any, *, recorded: bool) -> Hook:
+    structure_fields = _fields_of(reader, type_, recorded=recorded)
 
     def structure(value: Any, cls: Any) -> Any:
         if not isinstance(value, dict):
@@ -207,14 +211,24 @@ def _table(reader: Converter, type_: Any) -> Hook:
     return structure
 
 
-def _fields_of(reader: Converter, type_: Any) -> Hook:
+def _fields_of(reader: Converter, type_: Any, *, recorded: bool) -> Hook:
     hooks: Any = {
         each.name: override(struct_hook=_checked(reader.get_structure_hook(each.type), each))
         for each in fields(type_)
         if each.validator and reader.detailed_validation
     }
     structure: Hook = make_dict_structure_fn(type_, reader, _cattrs_forbid_extra_keys=True, **hooks)
-    return structure
+    absent = dict.fromkeys(_locations(type_), NOT_RECORDED) if recorded else {}
+    if not absent:
+        return structure
+    return lambda value, cls: structure({**absent, **value}, cls)
+
+
+def _locations(type_: Any) -> Iterator[str]:
+    """The fields that a file must have and canonical bytes do not."""
+    for each in fields(type_):
+        if each.metadata.get(OUTSIDE_IDENTITY) and each.default is NOTHING:
+            yield each.name
 
 
 def _checked(structure: Hook, attribute: "Attribute[Any]") -> Hook:
@@ -239,14 +253,14 @@ def _optional(reader: Converter, type_: Any) -> Hook:
     return structure
 
 
-def _by_kind(slot: str, reader: Converter) -> Hook:
+def _by_kind(slot: str, reader: Converter, *, recorded: bool) -> Hook:
     members: dict[str, tuple[type, Hook]] = {}
 
     def structure(value: Any, _: Any) -> Any:
         kind = _kind_of(slot, value)
         if kind not in members:
             type_ = _class_of(slot, kind)
-            members[kind] = type_, _fields_of(reader, type_)
+            members[kind] = type_, _fields_of(reader, type_, recorded=recorded)
         type_, structure_fields = members[kind]
         return structure_fields({key: value[key] for key in value if key != "kind"}, type_)
 

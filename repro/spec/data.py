@@ -4,7 +4,15 @@ from typing import ClassVar, Literal
 
 from attrs import frozen
 
-from repro.spec.fields import content_digest, count, non_negative, text
+from repro.spec.fields import (
+    MAX_IMAGES,
+    content_digest,
+    count,
+    image_channels,
+    location,
+    non_negative,
+    side,
+)
 
 
 @frozen(kw_only=True)
@@ -59,7 +67,7 @@ class ImageFolder:
 
     kind: ClassVar = "image-folder"
 
-    path: str = text(".+")
+    path: str = location()
     digest: str = content_digest()
 
 
@@ -69,7 +77,7 @@ class TensorFile:
 
     kind: ClassVar = "tensor-file"
 
-    path: str = text(".+")
+    path: str = location()
     digest: str = content_digest()
 
 
@@ -79,11 +87,11 @@ class StandIn:
 
     kind: ClassVar = "stand-in"
 
-    height: int = count(default=32)
-    width: int = count(default=32)
-    channels: int = count(default=3)
+    height: int = side(default=32)
+    width: int = side(default=32)
+    channels: int = image_channels(default=3)
     num_classes: int = count(default=10)
-    num_images: int = count(default=256)
+    num_images: int = count(default=256, most=MAX_IMAGES)
 
 
 Dataset = (

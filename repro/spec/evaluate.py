@@ -6,12 +6,14 @@ from attrs import field, frozen
 
 from repro.spec.data import Dataset
 from repro.spec.fields import (
+    MAX_IMAGES,
     at_least,
     content_digest,
     count,
     each,
-    non_negative,
+    location,
     not_empty,
+    random_seed,
     text,
 )
 from repro.spec.sample import SampleSet
@@ -47,7 +49,7 @@ class Isc:
     kind: ClassVar = "isc"
 
     splits: int = count(default=10, rehearsal=2)
-    seed: int = non_negative(default=2020)
+    seed: int = random_seed(default=2020)
 
 
 Metric = Fid | Kid | Prc | Isc
@@ -81,7 +83,7 @@ class FileReference:
 
     kind: ClassVar = "file"
 
-    path: str = text(".+")
+    path: str = location()
     digest: str = content_digest()
 
 
@@ -95,8 +97,8 @@ class DatasetReference:
     kind: ClassVar = "dataset"
 
     data: Dataset
-    num_images: int | None = count(default=None, rehearsal=32, least=2)
-    num_features: int = count(default=2000, rehearsal=8)
+    num_images: int | None = count(default=None, rehearsal=32, least=2, most=MAX_IMAGES)
+    num_features: int = count(default=2000, rehearsal=8, most=MAX_IMAGES)
 
 
 Reference = ShippedReference | FileReference | DatasetReference

@@ -1,4 +1,4 @@
-"""How a spec class declares its fields: bounds, sizes for a rehearsal, fields that came late.
+"""How a spec class declares its fields: bounds, sizes for a rehearsal, what an identity leaves out.
 
 A validator says what it expected and what it got. The loader adds the file, the line and the path.
 """
@@ -14,6 +14,15 @@ REHEARSAL = "rehearsal"
 ADDED = "added"
 OUTSIDE_IDENTITY = "outside identity"
 
+NUM_SEEDS = 2**32
+"""torch's CPU generator (mt19937) keeps 32 bits of a seed: larger ones would repeat these."""
+# Far above what anybody runs: a larger value is a slip, better found before memory runs out.
+MAX_COUNT = 1_000_000
+MAX_IMAGES = 10_000_000
+MAX_STEPS = 1_000_000_000
+MAX_SIDE = 4_096
+MAX_WIDTH = 65_536
+
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
@@ -27,26 +36,54 @@ def note(default: Any) -> Any:
     return field(default=default, metadata={OUTSIDE_IDENTITY: True})
 
 
-def count(*, default: Any = NOTHING, rehearsal: int | None = None, least: int = 1) -> Any:
-    """A whole number of at least *least*; a rehearsal uses at most *rehearsal*."""
-    return field(default=default, validator=at_least(least), metadata=_cap(rehearsal))
+def location() -> Any:
+    """Where content lies on this machine: its digest is compared and identified, not its path."""
+    return field(eq=False, validator=matching(".+"), metadata={OUTSIDE_IDENTITY: True})
+
+
+def count(
+    *,
+    default: Any = NOTHING,
+    rehearsal: int | None = None,
+    least: int = 1,
+    most: int = MAX_COUNT,
+) -> Any:
+    """A whole number from *least* to *most*; a rehearsal uses at most *rehearsal*."""
+    return field(default=default, validator=between(least, most), metadata=_cap(rehearsal))
+
+
+def side(*, default: int) -> Any:
+    """The height or width of an image, in pixels."""
+    return count(default=default, most=MAX_SIDE)
+
+
+def image_channels(*, default: int) -> Any:
+    """The channels of an image: grey or RGB."""
+    return field(default=default, validator=one_of(1, 3))
+
+
+def random_seed(*, default: Any = NOTHING) -> Any:
+    """A seed of 32 bits."""
+    return count(default=default, least=0, most=NUM_SEEDS - 1)
 
 
 def widths(*, default: Any, rehearsal: int) -> Any:
     """Layer widths, at least one; a rehearsal uses at most *rehearsal* each."""
-    return several(at_least(1), default=default, metadata=_cap(rehearsal))
+    return field(
+        default=default,
+        validator=[not_empty, each(between(1, MAX_WIDTH))],
+        metadata=_cap(rehearsal),
+    )
 
 
-def several(
-    member: Validator, *, default: Any = NOTHING, metadata: dict[str, Any] | None = None
-) -> Any:
+def several(member: Validator, *, default: Any = NOTHING) -> Any:
     """An array of at least one entry, every entry held to *member*."""
-    return field(default=default, validator=[not_empty, each(member)], metadata=metadata)
+    return field(default=default, validator=[not_empty, each(member)])
 
 
 def number(*, default: Any = NOTHING, least: float = -math.inf, most: float = math.inf) -> Any:
     """A finite number from *least* to *most*."""
-    return field(default=default, validator=[finite, at_least(least), at_most(most)])
+    return field(default=default, validator=[finite, between(least, most)])
 
 
 def positive(*, default: Any = NOTHING) -> Any:
@@ -76,17 +113,18 @@ def content_digest() -> Any:
 
 def at_least(bound: float) -> Validator:
     def check(_: Any, __: "Attribute[Any]", value: Any) -> None:
-        if value is not None and value < bound:
+        if value < bound:
             msg = f"expected at least {bound}, got {value!r}"
             raise ValueError(msg)
 
     return check
 
 
-def at_most(bound: float) -> Validator:
+def between(least: float, most: float) -> Validator:
     def check(_: Any, __: "Attribute[Any]", value: Any) -> None:
-        if value > bound:
-            msg = f"expected at most {bound}, got {value!r}"
+        if value is not None and not least <= value <= most:
+            bound = f"at least {least}" if value < least else f"at most {most}"
+            msg = f"expected {bound}, got {value!r}"
             raise ValueError(msg)
 
     return check
@@ -96,6 +134,15 @@ def above(bound: float) -> Validator:
     def check(_: Any, __: "Attribute[Any]", value: Any) -> None:
         if value <= bound:
             msg = f"expected a number above {bound}, got {value!r}"
+            raise ValueError(msg)
+
+    return check
+
+
+def one_of(*valid: int) -> Validator:
+    def check(_: Any, __: "Attribute[Any]", value: Any) -> None:
+        if value not in valid:
+            msg = f"expected one of: {', '.join(map(str, valid))}; got {value!r}"
             raise ValueError(msg)
 
     return check

@@ -2,8 +2,9 @@
 
 The typed value is digested, not the text, so comments, key order and `7` against `7.0` do not
 matter. Defaults are included: a changed default must not give an old id a new meaning. A field
-that came late is left out at its default, so old ids stand. Notes for people are never included,
-and what is not in a spec (device, workers, folders, code version) belongs to the execution.
+that came late is left out at its default, so old ids stand. Notes for people and paths (a digest
+pins what they lead to) are never included, and what is not in a spec (device, workers, code
+version) belongs to the execution.
 """
 
 import json
@@ -26,7 +27,7 @@ def identity_data(value: Any) -> Any:
 
 
 def canonical_spec(spec: Spec) -> bytes:
-    """The bytes that name a run: every field but the notes, in one fixed form."""
+    """The bytes that name a run: every field but notes and paths, in one fixed form."""
     return digest.canonical(identity_data(spec))
 
 
@@ -36,7 +37,7 @@ def run_id(spec: Spec) -> str:
 
 
 def spec_of(canonical: bytes, *, recorded_id: str | None = None) -> Spec:
-    """The spec of a recorded run, without its notes.
+    """The spec of a recorded run, without its notes, and with `(not recorded)` for paths.
 
     Raises:
         SpecError: when the bytes are not those that this spec gives, or not those that

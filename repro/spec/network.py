@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from repro.spec.fields import count, fraction, non_negative, positive, widths
+from repro.spec.fields import count, fraction, non_negative, positive, random_seed, widths
 
 
 @frozen(kw_only=True)
@@ -60,7 +60,7 @@ class ConvEncoder:
     batch_size: int = count(default=128, rehearsal=8)
     lr: float = positive(default=2e-3)
     weight_decay: float = non_negative(default=1e-2)
-    seed: int = non_negative(default=0)
+    seed: int = random_seed(default=0)
 
 
 Encoder = ConvEncoder

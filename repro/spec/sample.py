@@ -5,7 +5,16 @@ from typing import ClassVar, Literal
 from attrs import frozen
 
 from repro.spec.data import Dataset
-from repro.spec.fields import count, non_negative, number, positive
+from repro.spec.fields import (
+    MAX_IMAGES,
+    count,
+    image_channels,
+    non_negative,
+    number,
+    positive,
+    random_seed,
+    side,
+)
 
 
 @frozen(kw_only=True)
@@ -71,8 +80,8 @@ class FromCheckpoint:
     kind: ClassVar = "checkpoint"
 
     sampler: Sampler
-    num_samples: int = count(rehearsal=8, least=2)
-    seed: int = non_negative(default=0)
+    num_samples: int = count(rehearsal=8, least=2, most=MAX_IMAGES)
+    seed: int = random_seed(default=0)
     weights: Literal["ema", "raw"] = "ema"
 
 
@@ -83,8 +92,8 @@ class FromDataset:
     kind: ClassVar = "dataset"
 
     data: Dataset
-    num_samples: int = count(rehearsal=8, least=2)
-    seed: int = non_negative(default=0)
+    num_samples: int = count(rehearsal=8, least=2, most=MAX_IMAGES)
+    seed: int = random_seed(default=0)
 
 
 @frozen(kw_only=True)
@@ -93,11 +102,11 @@ class UniformNoise:
 
     kind: ClassVar = "uniform-noise"
 
-    num_samples: int = count(rehearsal=8, least=2)
-    seed: int = non_negative(default=0)
-    height: int = count(default=32)
-    width: int = count(default=32)
-    channels: int = count(default=3)
+    num_samples: int = count(rehearsal=8, least=2, most=MAX_IMAGES)
+    seed: int = random_seed(default=0)
+    height: int = side(default=32)
+    width: int = side(default=32)
+    channels: int = image_channels(default=3)
 
 
 SampleSet = FromCheckpoint | FromDataset | UniformNoise

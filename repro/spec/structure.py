@@ -36,11 +36,10 @@ def dump(spec: Spec) -> dict[str, Any]:
 
 def judged(data: Any, *, recorded: bool = False) -> tuple[Spec | None, Sequence[Problem]]:
     """The spec, or None and the problems. *recorded* data come from canonical bytes."""
-    number = converter.recorded_number if recorded else converter.number
     try:
-        spec: Spec = _reader(number, thorough=False).structure(data, Spec)
+        spec: Spec = _reader(recorded=recorded, thorough=False).structure(data, Spec)
     except (ForbiddenExtraKeysError, KeyError, Mistake, ValueError):
-        return None, _all_problems(data, _reader(number, thorough=True))
+        return None, _all_problems(data, _reader(recorded=recorded, thorough=True))
     found = _first(checks.check(spec))
     return (None, found) if found else (spec, ())
 
@@ -87,8 +86,8 @@ def _without(data: Any, path: KeyPath) -> Any:
 
 
 @cache
-def _reader(number: converter.Hook, *, thorough: bool) -> Converter:
-    return converter.make_reader(number, thorough=thorough)
+def _reader(*, recorded: bool, thorough: bool) -> Converter:
+    return converter.make_reader(recorded=recorded, thorough=thorough)
 
 
 @cache

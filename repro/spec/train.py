@@ -5,7 +5,17 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from repro.spec.fields import above, count, each, fraction, non_negative, part_of_one, positive
+from repro.spec.fields import (
+    MAX_STEPS,
+    above,
+    count,
+    each,
+    fraction,
+    non_negative,
+    part_of_one,
+    positive,
+    random_seed,
+)
 
 
 @frozen(kw_only=True)
@@ -14,7 +24,7 @@ class ConstantLr:
 
     kind: ClassVar = "constant"
 
-    warmup_steps: int = count(default=0, rehearsal=1, least=0)
+    warmup_steps: int = count(default=0, rehearsal=1, least=0, most=MAX_STEPS)
 
 
 @frozen(kw_only=True)
@@ -23,7 +33,7 @@ class CosineLr:
 
     kind: ClassVar = "cosine"
 
-    warmup_steps: int = count(default=0, rehearsal=1, least=0)
+    warmup_steps: int = count(default=0, rehearsal=1, least=0, most=MAX_STEPS)
     final_ratio: float = fraction(default=0.0)
 
 
@@ -55,8 +65,8 @@ EmaLaw = ConstantEma | WarmupEma
 class Train:
     """AdamW, one loop for every objective."""
 
-    steps: int = count(rehearsal=4)
-    seed: int = non_negative()
+    steps: int = count(rehearsal=4, most=MAX_STEPS)
+    seed: int = random_seed()
     lr: float = positive()
     lr_schedule: LrSchedule = ConstantLr()
     betas: tuple[float, float] = field(default=(0.9, 0.999), validator=each(part_of_one))
@@ -65,7 +75,7 @@ class Train:
     accumulate: int = count(default=1, rehearsal=2)
     clip_norm: float = field(default=math.inf, validator=above(0))
     ema: EmaLaw = ConstantEma()
-    checkpoint_every: int = count(default=1000, rehearsal=2)
+    checkpoint_every: int = count(default=1000, rehearsal=2, most=MAX_STEPS)
     initial_checkpoint: bool = False
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 
 from repro import digest
 from repro.errors import SpecError
-from repro.spec import Spec, canonical_spec, dump, load, run_id, spec_of, structure, toml
-from repro.spec.data import StandIn
+from repro.spec import Spec, canonical_spec, dump, load, run_id, spec_of, stages, structure, toml
+from repro.spec.data import ImageFolder, StandIn
 from repro.spec.document import SCHEMA
 from repro.spec.evaluate import Fid
 from repro.spec.fields import OUTSIDE_IDENTITY, added
@@ -92,6 +93,64 @@ def test_minus_zero_is_zero():
     train = structure(data).train
     assert train
     assert str(train.weight_decay) == "0.0"
+
+
+FOLDER = {"kind": "image-folder", "digest": f"sha256:{'0' * 64}"}
+FILE = {"kind": "file", "digest": f"sha256:{'0' * 64}"}
+
+
+def located(path: str) -> Spec:
+    """A spec with a folder to learn from, files to measure, and a file of reference statistics."""
+    data = dump(load(VALID / "denoise.toml")[0])
+    tensors = {**FOLDER, "kind": "tensor-file", "path": f"{path}.safetensors"}
+    real = {"name": "real", "sample": {"kind": "dataset", "data": tensors, "num_samples": 2049}}
+    return structure(
+        {
+            **data,
+            "data": {**FOLDER, "path": path},
+            "protocol": {"reference": {**FILE, "path": f"{path}.reference"}},
+            "evaluate": [real],
+        }
+    )
+
+
+def test_a_path_is_in_no_id():
+    """The same content in another folder is the same run of the same stages."""
+    here, there = located("/home/a/photos"), located("photos")
+
+    assert run_id(here) == run_id(there)
+    assert [each.stage_id for each in stages(here)] == [each.stage_id for each in stages(there)]
+    assert "photos" not in str([each.payload for each in stages(here)])
+
+
+def test_content_that_a_path_leads_to_is_in_the_id():
+    """Other content at the same path is another run."""
+    data = dump(located("photos"))
+    data["data"]["digest"] = f"sha256:{'1' * 64}"
+
+    assert run_id(structure(data)) != run_id(located("photos"))
+
+
+def test_a_record_says_that_it_holds_no_path():
+    """A recorded spec is read without its paths; nothing can mistake what stands for them."""
+    spec = spec_of(canonical_spec(located("photos")))
+
+    assert isinstance(spec.data, ImageFolder)
+    assert spec.data.path == "(not recorded)"
+    assert run_id(spec) == run_id(located("photos"))
+
+
+def test_a_file_must_say_its_paths(tmp_path: Path):
+    """Only a record may leave them out."""
+    path = tmp_path / "a.toml"
+    path.write_text(
+        f'schema = 1\n\n[reference.data]\nkind = "image-folder"\n'
+        f'digest = "{FOLDER["digest"]}"\n[reference]\nkind = "dataset"',
+        encoding="utf-8",
+    )
+
+    with pytest.raises(SpecError, match=r"a\.toml:3: reference\.data\.path: missing, .* a string"):
+        load(path)
 
 
 def test_a_late_field_leaves_old_ids_alone():
@@ -193,6 +252,6 @@ def other(value: Any) -> Any:
         case int():
             return value + 1
         case float():
-            return value / 2 if value else 1e-300
+            return value / 2 if 0 < abs(value) < math.inf else 1e-300
         case _:
             return f"{value}x"
