@@ -87,7 +87,10 @@ class Comparison:
         return findings
 
     def findings(self, chosen: Collection[str] | None) -> list[Finding]:
-        """What differs, about the chosen executions or all: segments gone, rows, definitions."""
+        """What differs, about the chosen executions or all: segments gone, rows, definitions.
+
+        A chosen segment that was not added is gone.
+        """
         self._inserter.flush()
         self._connection.execute(
             "INSERT INTO held SELECT unnest($1), unnest($2), unnest($3)",

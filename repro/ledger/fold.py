@@ -91,8 +91,7 @@ class Inserter:
 
 
 def _under_lock(root: Path, *, wait_s: float, anew: bool) -> Folded | None:
-    if not (root / "segments").is_dir():
-        raise LedgerError(f"{root}: no ledger here; run a spec first, or name its folder")
+    history.require(root)
     try:
         with durable.locked(root / ".fold.lock", wait_s=wait_s) as held:
             if not held:

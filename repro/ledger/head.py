@@ -7,11 +7,16 @@ since: nobody can make the same head from other seals.
 from pathlib import Path
 
 from repro.ledger.chain import ChainError, Tree, parse
-from repro.ledger.history import segment_paths
+from repro.ledger.history import require, segment_paths
 
 
 def head(root: Path) -> str:
-    """The Merkle root (RFC 9162) over `<execution_id> <hash of its seal>`, in order of id."""
+    """The Merkle root (RFC 9162) over `<execution_id> <hash of its seal>`, in order of id.
+
+    Raises:
+        LedgerError: there is no ledger here.
+    """
+    require(root)
     tree = Tree()
     for path in segment_paths(root):
         seal = _seal_hash(path)

@@ -4,14 +4,17 @@ A torn last line (a writer was killed, or is writing) is no record. Anything els
 follow breaks the segment; nothing is reused from a broken segment.
 """
 
+import json
 import re
+import time
 from collections.abc import Collection, Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import frozen
 
+from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import machine, records, store
 from repro.ledger.chain import ChainError, Line, Tip, Tree, follow, parse
@@ -29,7 +32,10 @@ from repro.ledger.records import (
 
 _EXECUTION_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
 
-Status = Literal["running", "done", "failed", "interrupted"]
+Status = Literal["running", "open", "done", "failed", "interrupted"]
+
+QUIET_S = 3600.0
+"""Without a word for so long, an unsealed execution of another machine counts as interrupted."""
 
 
 @frozen(kw_only=True)
@@ -62,6 +68,26 @@ class SavedTraining:
 
     execution_id: str
     checkpoints: tuple[Checkpoint, ...]
+
+
+def require(root: Path) -> None:
+    """Refuse to answer for a ledger that is not there.
+
+    Raises:
+        LedgerError: there is none.
+    """
+    if not (root / "segments").is_dir():
+        raise LedgerError(f"{root}: no ledger here; run a spec first, or name its folder")
+
+
+def require_beginning(root: Path, beginning: str) -> None:
+    """Refuse the empty beginning of an id, which every id has.
+
+    Raises:
+        LedgerError: it is empty.
+    """
+    if not beginning:
+        raise LedgerError(f"{root}: an empty id; write at least its first digit")
 
 
 def segment_paths(root: Path) -> list[Path]:
@@ -127,6 +153,23 @@ def decoded(line: Line) -> Record | None:
         raise ChainError(line.seq, problem, expected=line.kind, found=str(error)) from error
 
 
+def recorded_spec(start: Start) -> Any:
+    """The resolved spec of a run as plain data, held against the run's id; none without a run.
+
+    Raises:
+        ChainError: the id is the digest of something else, or the spec cannot be read.
+    """
+    spec, run_id = start.canonical_spec, start.run_id
+    actual = None if spec is None else digest.xxh3_128(spec.encode())
+    if actual != run_id:
+        problem = "the run's id is not the digest of its spec"
+        raise ChainError(0, problem, expected=str(actual), found=str(run_id))
+    try:
+        return None if spec is None else json.loads(spec)
+    except (ValueError, RecursionError) as error:
+        raise ChainError(0, "the spec is not JSON", expected="JSON", found=str(error)) from error
+
+
 def executions(root: Path, *, run_id: str | None = None) -> list[Execution]:
     """Every execution, or those of one run, oldest first.
 
@@ -140,8 +183,10 @@ def find(root: Path, prefix: str) -> list[Execution]:
     """The executions whose id, or whose run's id, begins so; oldest first.
 
     Raises:
-        LedgerError: there is none, or the prefix fits several runs.
+        LedgerError: there is no ledger, or none such in it, or the prefix fits several runs.
     """
+    require(root)
+    require_beginning(root, prefix)
     found = [
         each
         for each in executions(root)
@@ -194,14 +239,21 @@ def broken(root: Path, stage_ids: Collection[str]) -> list[tuple[Path, str]]:
     return found
 
 
-def status_of(start: Start, seal: Seal | None) -> Status:
-    """How an execution ended; without a seal, whether its process still lives on this machine."""
+def status_of(start: Start, seal: Seal | None, *, touched_at: float) -> Status:
+    """How an execution ended; without a seal, as far as this machine can know.
+
+    Of its own processes it knows which live. An execution of another machine is open, until its
+    segment has not been touched for an hour (`touched_at`: s since the epoch).
+    """
     if seal is not None:
         return seal.outcome
     process = Process(
         host=start.host, pid=start.pid, boot_id=start.boot_id, process_start=start.process_start
     )
-    return "running" if machine.alive(process) else "interrupted"
+    if machine.alive(process):
+        return "running"
+    quiet = time.time() - touched_at >= QUIET_S
+    return "interrupted" if quiet or machine.is_here(process) else "open"
 
 
 def _hold_to_seal(line: Line, tree: Tree) -> None:
@@ -213,6 +265,7 @@ def _hold_to_seal(line: Line, tree: Tree) -> None:
 
 
 def _execution(path: Path) -> Execution | None:
+    touched_at = path.stat().st_mtime
     whole = path.read_bytes().split(b"\n")[:-1]
     try:
         first = parse(whole[0], record=0)
@@ -230,7 +283,7 @@ def _execution(path: Path) -> Execution | None:
         started_at=first.time,
         seal=seal,
         ended_at=last.time if seal else None,
-        status=status_of(start, seal),
+        status=status_of(start, seal, touched_at=touched_at),
     )
 
 
@@ -288,6 +341,7 @@ def _intact(root: Path, said: list[Record], stage_id: str) -> tuple[Checkpoint, 
 
 
 def gathered(execution_id: str, event: StageEvent, said: list[Record]) -> DoneStage:
+    """A finished stage, from its last event and the records of its execution."""
     mine = [each for each in said if getattr(each, "stage_id", None) == event.stage_id]
     return DoneStage(
         stage_id=event.stage_id,

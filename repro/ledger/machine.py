@@ -36,11 +36,16 @@ def alive(process: Process) -> bool:
     False for a process of another machine, of an earlier boot, for a zombie, and where the number
     has gone to another process.
     """
-    if (process.host, process.boot_id) != (platform.node(), _boot_id()):
+    if not is_here(process) or process.boot_id != _boot_id():
         return False
     if process.process_start:
         return _start_ticks(process.pid) == process.process_start
     return _has_process(process.pid)
+
+
+def is_here(process: Process) -> bool:
+    """Whether this is a process of this machine, of this boot or an earlier one."""
+    return process.host == platform.node()
 
 
 def _boot_id() -> str:

@@ -36,7 +36,7 @@ def _texts(values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tables(values: Sequence[Facts]) -> tuple[Facts, ...]:
-    return tuple(values)
+    return tuple(dict(each) for each in values)
 
 
 @frozen(kw_only=True)
@@ -49,7 +49,7 @@ class Start:
 
     kind: ClassVar = "start"
 
-    purpose: Literal["run", "rehearsal", "report", "selftest", "import"]
+    purpose: Literal["run", "rehearsal", "report"]
     run_id: str | None = None
     study: str = ""
     title: str = ""

@@ -1,53 +1,67 @@
 """Read everything again and name the first broken link of every segment, artifact and table.
 
 Three comparisons: each segment with itself (chain, seal, possible records), each artifact with its
-digest, and the database, as it is found, with the segments.
+digest, and the database, as it is found, with the segments. One execution is verified with all that
+it rests on: the stages that it reused, in the executions that did them.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from attrs import field, frozen
 
-from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import history, store
 from repro.ledger.chain import ChainError, Line
 from repro.ledger.comparison import Comparison, beside
 from repro.ledger.findings import Finding
-from repro.ledger.records import Artifact, Checkpoint
+from repro.ledger.records import Artifact, Checkpoint, Measurement, Record, StageEvent, Start
+
+
+@frozen(kw_only=True)
+class _Named:
+    """An artifact, and the record that named it."""
+
+    sha256: str
+    stage_id: str | None
+    seq: int
 
 
 @frozen(kw_only=True)
 class _Segment:
-    """A segment up to its first break: its lines, and the record that named each artifact."""
+    """A segment up to its first break: what it names and what it rests on.
 
-    path: Path
-    lines: list[Line] = field(factory=list)
-    artifacts: dict[str, int] = field(factory=dict)
-    broken: ChainError | None = None
+    `inputs` are its planned stages, each with those that it builds on; `reused` are stages that
+    another execution did, each with that execution.
+    """
+
+    named: list[_Named] = field(factory=list)
+    inputs: dict[str, tuple[str, ...]] = field(factory=dict)
+    reused: dict[str, str] = field(factory=dict)
 
 
 def verify(root: Path, execution_id: str | None = None) -> list[Finding]:
-    """Every finding, about the whole ledger or about one execution.
+    """Every finding, about the whole ledger or about one execution and what it rests on.
 
     `execution_id` may also be a run's, which stands for all its executions, and may be cut short.
 
     Raises:
         LedgerError: there is no ledger here, or nothing in it has such an id.
     """
-    if not (root / "segments").is_dir():
-        raise LedgerError(f"{root}: no ledger here; run a spec first, or name its folder")
-    named: dict[str, tuple[str, int]] = {}
-    findings: list[Finding] = []
+    history.require(root)
     with beside(root) as comparison:
         chosen = _chosen(root, comparison, execution_id)
-        for path in history.segment_paths(root):
-            if chosen is None or path.stem in chosen:
-                segment = _read(path)
-                named |= {each: (path.stem, seq) for each, seq in segment.artifacts.items()}
-                findings += _of_chain(segment)
-                findings += comparison.add(path.stem, segment.lines, whole=segment.broken is None)
-        findings += comparison.findings(chosen)
+        reader = _Reader(root, comparison)
+        whole = reader.names if chosen is None else chosen
+        rests_on = reader.follow(whole)
+        findings = reader.findings
+        findings += comparison.findings(None if chosen is None else chosen | rests_on.keys())
+    named = {
+        each.sha256: (name, each.seq)
+        for name in sorted(rests_on.keys() | whole)
+        for each in reader.segment(name).named
+        if name in whole or each.stage_id in rests_on[name]
+    }
     stored = _stored(root) if chosen is None else set()
     return findings + [
         finding
@@ -60,6 +74,7 @@ def _chosen(root: Path, comparison: Comparison, beginning: str | None) -> set[st
     """The executions asked for, also those that only the database remembers; none for all."""
     if beginning is None:
         return None
+    history.require_beginning(root, beginning)
     found = comparison.executions_of(beginning)
     found |= {path.stem for path in history.segment_paths(root) if path.stem.startswith(beginning)}
     found |= {
@@ -72,60 +87,107 @@ def _chosen(root: Path, comparison: Comparison, beginning: str | None) -> set[st
     return found
 
 
-def _read(path: Path) -> _Segment:
-    lines: list[Line] = []
-    artifacts: dict[str, int] = {}
-    try:
-        for line in history.read_lines(path):
-            _hold_to_spec(line)
-            artifacts |= dict.fromkeys(_digests(line), line.seq)
-            lines.append(line)
-    except ChainError as error:
-        return _Segment(path=path, lines=lines, artifacts=artifacts, broken=error)
-    return _Segment(path=path, lines=lines, artifacts=artifacts)
+class _Reader:
+    """The segments, each read once, with the findings about them."""
+
+    def __init__(self, root: Path, comparison: Comparison) -> None:
+        self.findings: list[Finding] = []
+        self._paths = {path.stem: path for path in history.segment_paths(root)}
+        self._comparison = comparison
+        self._read: dict[str, _Segment] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """The executions that have a segment."""
+        return set(self._paths)
+
+    def segment(self, name: str) -> _Segment:
+        """What an execution says; nothing if its segment is gone, which the comparison tells."""
+        if name not in self._read:
+            self._read[name] = self._taken_in(name)
+        return self._read[name]
+
+    def follow(self, names: Iterable[str]) -> Mapping[str, set[str]]:
+        """The stages that these executions rest on, by the execution that did or reused each."""
+        found: dict[str, set[str]] = {}
+        waiting = [(name, stage) for name in sorted(names) for stage in self.segment(name).inputs]
+        while waiting:
+            name, stage = waiting.pop()
+            if stage not in found.setdefault(name, set()):
+                found[name].add(stage)
+                segment = self.segment(name)
+                waiting += [(name, each) for each in segment.inputs.get(stage, ())]
+                if stage in segment.reused:
+                    waiting.append((segment.reused[stage], stage))
+        return found
+
+    def _taken_in(self, name: str) -> _Segment:
+        segment, lines = _Segment(), list[Line]()
+        if name not in self._paths:
+            return segment
+        broken = None
+        try:
+            for line in history.read_lines(self._paths[name]):
+                _take_in(segment, line, history.decoded(line))
+                lines.append(line)
+        except ChainError as error:
+            broken = error
+            self.findings.append(_of_chain(f"segments/{name}.jsonl", error))
+        self.findings += self._comparison.add(name, lines, whole=broken is None)
+        return segment
 
 
-def _hold_to_spec(line: Line) -> None:
-    """Hold a run's id against the spec that it is the digest of.
+def _take_in(segment: _Segment, line: Line, record: Record | None) -> None:
+    """Keep what a record says of artifacts and of stages.
 
     Raises:
-        ChainError: it is the digest of something else.
+        ChainError: it starts a run that it does not hold the spec of, or has a senseless plan.
     """
-    spec, run_id = line.data.get("canonical_spec"), line.data.get("run_id")
-    if line.kind == "start" and isinstance(spec, str) and digest.xxh3_128(spec.encode()) != run_id:
-        problem = "the run's id is not the digest of its spec"
-        actual = digest.xxh3_128(spec.encode())
-        raise ChainError(line.seq, problem, expected=actual, found=str(run_id))
-
-
-def _digests(line: Line) -> list[str]:
-    """The artifacts that a record names.
-
-    Raises:
-        ChainError: it is no possible record.
-    """
-    match history.decoded(line):
-        case Artifact(sha256=sha256):
-            return [sha256]
-        case Checkpoint(weights=weights, state=state):
-            return [weights] if state is None else [weights, state]
+    match record:
+        case Start():
+            history.recorded_spec(record)
+            segment.inputs.update(_plan(record))
+        case StageEvent(event="reused", stage_id=stage_id, facts=facts):
+            segment.reused[stage_id] = str(facts.get("execution_id"))
+        case Artifact() | Checkpoint() | Measurement():
+            segment.named.extend(
+                _Named(sha256=sha256, stage_id=record.stage_id, seq=line.seq)
+                for sha256 in _digests(record)
+            )
         case _:
-            return []
+            pass
 
 
-def _of_chain(segment: _Segment) -> list[Finding]:
-    broken = segment.broken
-    if broken is None:
-        return []
-    return [
-        Finding(
-            file=f"segments/{segment.path.name}",
-            record=broken.record,
-            problem=broken.problem,
-            expected=broken.expected,
-            found=broken.found,
-        )
-    ]
+def _plan(start: Start) -> dict[str, tuple[str, ...]]:
+    try:
+        return {str(each["stage_id"]): tuple(map(str, each["inputs"])) for each in start.stages}
+    except (KeyError, TypeError) as error:
+        problem = "is not a possible plan"
+        expected = "stages with stage_id and inputs"
+        raise ChainError(0, problem, expected=expected, found=repr(error)) from error
+
+
+def _digests(record: Artifact | Checkpoint | Measurement) -> list[str]:
+    """The artifacts that a record names."""
+    named: list[str | None]
+    match record:
+        case Artifact():
+            named = [record.sha256]
+        case Checkpoint():
+            named = [record.weights, record.state]
+        case Measurement():
+            named = [record.samples, record.features, record.influence, record.reference]
+    return [each for each in named if each is not None]
+
+
+def _of_chain(file: str, broken: ChainError) -> Finding:
+    return Finding(
+        file=file,
+        record=broken.record,
+        problem=broken.problem,
+        expected=broken.expected,
+        found=broken.found,
+    )
 
 
 def _stored(root: Path) -> set[str]:

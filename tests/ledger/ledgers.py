@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from repro import digest
 from repro.ledger import segment, store
 from repro.ledger.records import (
@@ -71,6 +73,15 @@ def measurement(value: float = 12.5, **more) -> Measurement:
     )
 
 
+def reuse(root: Path, earlier: str, name: str = "one", *, plan: Any = PLAN) -> str:
+    """An execution that reused every stage of its plan from an earlier one; its id."""
+    with segment.begin(root, evolve(start(name), stages=plan)) as execution:
+        for each in plan:
+            reused = event(each["stage_id"], "reused")
+            execution.append(evolve(reused, facts={"execution_id": earlier}))
+    return execution.execution_id
+
+
 def execute(root: Path, name: str = "one", *, value: float = 12.5) -> str:
     """A whole execution: trained, measured, sealed; its id."""
     with segment.begin(root, start(name)) as execution:
@@ -83,6 +94,7 @@ def execute(root: Path, name: str = "one", *, value: float = 12.5) -> str:
         execution.append(Checkpoint(stage_id=TRAIN, step=3, weights=weights.sha256))
         execution.append(event(TRAIN, "done", elapsed_s=2.0))
         execution.append(Protocol(protocol_id="p" * 32, facts={"layer": "pool3"}))
+        store.put_bytes(root, b"images")
         execution.append(measurement(value))
         execution.append(event(EVALUATE, "done", elapsed_s=1.0))
     return execution.execution_id

@@ -1,7 +1,9 @@
 """Reading segments without the database."""
 
+import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -218,6 +220,17 @@ def test_a_dead_process_is_interrupted(tmp_path):
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
 
     assert [each.status for each in history.executions(tmp_path)] == ["interrupted"]
+
+
+@pytest.mark.parametrize(("quiet_s", "status"), [(3500, "open"), (3700, "interrupted")])
+def test_an_execution_elsewhere_is_open_for_an_hour(tmp_path, monkeypatch, quiet_s, status):
+    """Whether a process of another machine lives is not known; an hour of silence tells."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("platform.node", lambda: "elsewhere")
+        path = path_of(tmp_path, segment.begin(tmp_path, start()).execution_id)
+    os.utime(path, (time.time() - quiet_s,) * 2)
+
+    assert [each.status for each in history.executions(tmp_path)] == [status]
 
 
 def test_find_by_a_beginning(tmp_path):

@@ -256,7 +256,7 @@ import sys
 from pathlib import Path
 from repro.ledger import segment
 from repro.ledger.records import Progress, Start
-with segment.begin(Path(sys.argv[1]), Start(purpose="selftest")) as execution:
+with segment.begin(Path(sys.argv[1]), Start(purpose="run")) as execution:
     for step in range(int(sys.argv[2])):
         values = {"loss": 1.0}
         seq = execution.append(Progress(stage_id="s", step=step, values=values), durable=False)

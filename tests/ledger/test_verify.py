@@ -10,13 +10,26 @@ import duckdb
 import pytest
 from attrs import evolve
 
+from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import head, query, rebuild, segment, store, verify
 from repro.ledger.chain import Tip, Tree, render
 from repro.ledger.fold import fold
 from repro.ledger.records import Decision
 from repro.ledger.segment import utc_now
-from tests.ledger.ledgers import artifact, execute, lines_of, path_of, start
+from tests.ledger.ledgers import (
+    EVALUATE,
+    PLAN,
+    TRAIN,
+    artifact,
+    event,
+    execute,
+    lines_of,
+    measurement,
+    path_of,
+    reuse,
+    start,
+)
 
 
 @pytest.fixture
@@ -300,3 +313,72 @@ def test_head_misses_a_removed_seal(tmp_path):
 
     assert head(tmp_path) != before
     assert query(tmp_path, "SELECT count(*) FROM executions WHERE outcome = 'open'").rows == ((1,),)
+
+
+def test_no_ledger_has_no_head(tmp_path):
+    """Where there is no ledger there is no digest over its seals."""
+    with pytest.raises(LedgerError, match="no ledger here"):
+        head(tmp_path)
+
+
+def test_the_empty_id_is_an_error(root):
+    """Every id begins with nothing, so nothing names no run."""
+    with pytest.raises(LedgerError, match="an empty id"):
+        verify(root, "")
+
+
+@pytest.mark.parametrize("role", ["samples", "features", "influence", "reference"])
+def test_what_a_measurement_rests_on_is_checked(tmp_path, role):
+    """Every file that a number names is verified, also where no artifact names it."""
+    named: Any = {
+        each: digest.sha256(each.encode()) for each in ("features", "influence", "reference")
+    }
+    for each in ("images", "features", "influence", "reference"):
+        store.put_bytes(tmp_path, each.encode())
+    with segment.begin(tmp_path, start()) as execution:
+        execution.append(measurement(**named))
+    assert verify(tmp_path) == []
+    sha256 = named.get(role, digest.sha256(b"images"))
+    store.locate(tmp_path, sha256).unlink()
+
+    assert [(each.expected, each.record) for each in verify(tmp_path)] == [(sha256, 1)]
+
+
+def middle(root: Path, earlier: str) -> str:
+    """An execution that reused the training of an earlier one, and measured it; its id."""
+    with segment.begin(root, start("two")) as execution:
+        execution.append(evolve(event(TRAIN, "reused"), facts={"execution_id": earlier}))
+        execution.append(measurement())
+        execution.append(event(EVALUATE, "done"))
+    return execution.execution_id
+
+
+def test_what_was_reused_is_verified(tmp_path):
+    """Verifying an execution follows what it reused, and what that had reused, to its files."""
+    earlier = execute(tmp_path, "one")
+    later = reuse(tmp_path, middle(tmp_path, earlier), "three", plan=PLAN[1:])
+    assert verify(tmp_path, later) == []
+    weights = digest.sha256(b"one")
+    store.locate(tmp_path, weights).unlink()
+    (of_files,) = verify(tmp_path, later)
+    path = path_of(tmp_path, earlier)
+    path.write_bytes(b"".join(edited(lines_of(tmp_path, earlier))))
+    (of_chain,) = verify(tmp_path, later)
+    path.unlink()
+    (of_segment,) = verify(tmp_path, later)
+
+    assert of_files.expected == weights
+    assert of_chain.file == of_segment.file == f"segments/{earlier}.jsonl"
+    assert of_segment.problem == "the segment is missing"
+
+
+def test_what_was_not_reused_is_left_out(tmp_path):
+    """Files of other stages of an execution that something was reused from do not matter."""
+    with segment.begin(tmp_path, start("one")) as execution:
+        execution.append(event(TRAIN, "done"))
+        execution.append(artifact(tmp_path, b"sheet", stage_id=EVALUATE))
+    later = reuse(tmp_path, execution.execution_id, "two", plan=PLAN[:1])
+    store.locate(tmp_path, digest.sha256(b"sheet")).unlink()
+
+    assert verify(tmp_path, later) == []
+    assert len(verify(tmp_path)) == 1
