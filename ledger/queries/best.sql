@@ -1,4 +1,5 @@
 -- The three best values of each metric under one protocol and sample count; never across protocols
+-- A measurement that several runs share takes one place, under the run that measured it.
 WITH ranked AS (
     SELECT
         *,
@@ -6,8 +7,12 @@ WITH ranked AS (
             PARTITION BY metric, protocol_id, num_samples
             ORDER BY if(metric IN ('isc', 'precision', 'recall'), -value, value), recorded_at
         ) AS place
-    FROM results
-    WHERE purpose = 'run' AND isfinite(value)
+    FROM (
+        SELECT DISTINCT ON (measured_by, stage_id, metric) *
+        FROM results
+        WHERE purpose = 'run' AND isfinite(value)
+        ORDER BY reused, execution_id, evaluation
+    )
 )
 SELECT
     metric,
@@ -21,7 +26,7 @@ SELECT
     evaluation,
     checkpoint_step,
     run_id,
-    execution_id
+    measured_by
 FROM ranked
 WHERE place <= 3
 ORDER BY metric, protocol_id, num_samples, place

@@ -1,4 +1,4 @@
--- How many runs and executions each study started, and how they ended
+-- How many runs and executions each study started, and how they ended; superseded: killed, and done again
 SELECT *
 FROM denominator
 ORDER BY study, purpose

@@ -10,7 +10,7 @@ SELECT
     max(executions.started_at) AS last_started_at
 FROM artifacts
 JOIN executions USING (execution_id)
-WHERE artifacts.stage_id IS NOT NULL AND artifacts.role <> 'log'
+WHERE artifacts.stage_id IS NOT NULL
 GROUP BY ALL
 HAVING num_digests > 1
 ORDER BY last_started_at DESC

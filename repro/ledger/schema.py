@@ -14,7 +14,7 @@ from attrs import fields
 
 from repro.ledger import records
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of a table or view; an older database is rebuilt, a newer refused."""
 
 TABLES: Mapping[str, str] = {
@@ -76,7 +76,14 @@ SELECT
     coalesce(seals.outcome, 'open') AS outcome,
     seals.error,
     seals.num_records,
-    seals.merkle_root
+    seals.merkle_root,
+    if(
+        seals.outcome IS NULL AND starts.run_id IS NOT NULL,
+        lead(starts.execution_id) OVER (
+            PARTITION BY starts.run_id, starts.purpose ORDER BY starts.execution_id
+        ),
+        NULL
+    ) AS superseded_by
 FROM starts
 LEFT JOIN seals USING (execution_id);
 
@@ -91,6 +98,7 @@ SELECT
     count(*) FILTER (outcome = 'failed') AS num_failed,
     count(*) FILTER (outcome = 'interrupted') AS num_interrupted,
     count(*) FILTER (outcome = 'open') AS num_open,
+    count(superseded_by) AS num_superseded,
     min(started_at) AS first_started_at,
     max(ended_at) AS last_ended_at,
     any_value(canonical_spec) AS canonical_spec
@@ -111,6 +119,7 @@ last AS (
         execution_id,
         stage_id,
         arg_max(event, seq) AS event,
+        arg_max(facts->>'execution_id', seq) AS reused_from,
         arg_max(elapsed_s, seq) AS elapsed_s,
         arg_max(cpu_s, seq) AS cpu_s
     FROM stage_events
@@ -123,6 +132,10 @@ SELECT
     stage.name AS name,
     stage.inputs AS inputs,
     coalesce(last.event, 'planned') AS event,
+    CASE last.event
+        WHEN 'done' THEN planned.execution_id
+        WHEN 'reused' THEN last.reused_from
+    END AS done_by,
     last.elapsed_s,
     last.cpu_s
 FROM planned
@@ -133,12 +146,14 @@ SELECT
     executions.study,
     executions.run_id,
     executions.title,
-    measurements.execution_id,
     executions.purpose,
+    executions.execution_id,
     executions.outcome,
+    stages.name AS evaluation,
+    stages.stage_id,
+    stages.done_by AS measured_by,
+    stages.event = 'reused' AS reused,
     measurements.recorded_at,
-    measurements.stage_id,
-    measurements.evaluation,
     measurements.checkpoint_step,
     measurements.metric,
     measurements.value,
@@ -148,8 +163,14 @@ SELECT
     measurements.num_samples,
     measurements.protocol_id,
     measurements.samples
-FROM measurements
-JOIN executions USING (execution_id);
+FROM stages
+JOIN executions USING (execution_id)
+JOIN measurements
+    ON measurements.execution_id = stages.done_by AND measurements.stage_id = stages.stage_id
+QUALIFY row_number() OVER (
+    PARTITION BY executions.run_id, executions.purpose, stages.name, measurements.metric
+    ORDER BY executions.execution_id DESC, measurements.seq DESC
+) = 1;
 
 CREATE VIEW denominator AS
 SELECT
@@ -161,7 +182,8 @@ SELECT
     count(*) FILTER (outcome = 'done') AS num_done,
     count(*) FILTER (outcome = 'failed') AS num_failed,
     count(*) FILTER (outcome = 'interrupted') AS num_interrupted,
-    count(*) FILTER (outcome = 'open') AS num_open
+    count(*) FILTER (outcome = 'open') AS num_open,
+    count(superseded_by) AS num_superseded
 FROM executions
 GROUP BY study, purpose;
 """

@@ -7,7 +7,7 @@ import pytest
 
 from repro.errors import QueryError
 from repro.ledger import named_queries, named_query, query
-from tests.ledger.ledgers import execute
+from tests.ledger.ledgers import execute, reuse
 
 LEDGER = Path(__file__).parents[2] / "ledger"
 QUERIES = named_queries(LEDGER)
@@ -88,6 +88,17 @@ def test_the_best_of_each_protocol(tmp_path):
 
     places = table.columns.index("place"), table.columns.index("value")
     assert [tuple(row[i] for i in places) for row in table.rows] == [(1, 7.0), (2, 8.0), (3, 9.0)]
+
+
+def test_a_shared_measurement_takes_one_place(tmp_path):
+    """The best are of the run that measured them; runs that reused them take no place."""
+    earlier = execute(tmp_path, "one")
+    reuse(tmp_path, earlier, "two")
+
+    table = query(tmp_path, QUERIES["best"].sql)
+
+    places = table.columns.index("title"), table.columns.index("measured_by")
+    assert [tuple(row[i] for i in places) for row in table.rows] == [("one", earlier)]
 
 
 def test_a_name_stands_for_its_statement():
