@@ -3,7 +3,8 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -59,3 +60,10 @@ def choice(name: Any, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name)[:80], names, n=1)
     listed = f"expected one of: {', '.join(names)}" if names else "there is none"
     return f"did you mean {near[0]!r}? {listed}" if near else listed
+
+
+def repeated(values: Sequence[Any], path: KeyPath) -> Iterator[Problem]:
+    """A problem for each value that an array holds more than once."""
+    for value, times in Counter(values).items():
+        if times > 1:
+            yield Problem(path, f"{value!r} is listed {times} times")

@@ -1,0 +1,172 @@
+"""What the tables of a training must agree on: data, network, encoder, objective, train."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from repro.spec.data import Dataset
+from repro.spec.document import Spec
+from repro.spec.layout import Layout, doublings, holds_points, layout
+from repro.spec.network import ConvGenerator, Mlp, UNet2D
+from repro.spec.objective import Denoise, Drifting, FixedAlpha, LinearSchedule, PowerLawAlpha
+from repro.spec.problems import Problem, dotted, repeated
+
+TRAINING = ("data", "network", "objective", "train")
+
+
+def _training_is_whole(spec: Spec) -> Iterator[Problem]:
+    present = [name for name in (*TRAINING, "encoder") if getattr(spec, name) is not None]
+    for name in TRAINING:
+        if present and name not in present:
+            msg = f"missing, [{present[0]}] needs it"
+            yield Problem((name,), msg, asked_by=(present[0],))
+
+
+def _network_fits_data(spec: Spec) -> Iterator[Problem]:
+    if spec.data is None or spec.network is None:
+        return
+    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | UNet2D):
+        yield Problem(("network",), f"makes images, but {spec.data.kind} holds points; use mlp")
+    if layout(spec.data) and isinstance(spec.network, Mlp):
+        yield Problem(("network",), f"makes points, but {spec.data.kind} holds images")
+    if shape := layout(spec.data):
+        yield from _network_fits_images(spec.network, shape, spec.data)
+
+
+def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator[Problem]:
+    size = f"{data.kind} is {shape.height} x {shape.width}"
+    match network:
+        case ConvGenerator(channels=channels):
+            if doublings(channels) > min(shape.height, shape.width):
+                msg = f"{len(channels)} entries double the sides too often: {size}"
+                yield Problem(("network", "channels"), msg)
+            if network.num_classes != shape.num_classes:
+                msg = f"expected {shape.num_classes}, the classes of {data.kind}"
+                yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
+        case UNet2D(channels=channels):
+            factor = doublings(channels)
+            if shape.height % factor or shape.width % factor:
+                msg = f"{len(channels)} entries need sides divisible by {factor}, but {size}"
+                yield Problem(("network", "channels"), msg)
+        case _:
+            pass
+
+
+def _unet_is_consistent(spec: Spec) -> Iterator[Problem]:
+    match spec.network:
+        case UNet2D(channels=channels, attention=attention, norm_groups=groups):
+            if len(attention) != len(channels):
+                msg = f"expected {len(channels)} entries, one a width, got {len(attention)}"
+                yield Problem(("network", "attention"), msg)
+            for index, width in enumerate(channels):
+                if width % groups:
+                    msg = f"expected a multiple of norm_groups = {groups}, got {width}"
+                    yield Problem(("network", "channels", index), msg)
+        case _:
+            pass
+
+
+def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
+    match spec.network, spec.objective:
+        case ConvGenerator() | Mlp(), Denoise():
+            yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
+        case UNet2D(), Drifting():
+            yield Problem(
+                ("network", "kind"), "drifting needs a generator; expected conv-generator or mlp"
+            )
+        case _:
+            pass
+
+
+def _objective_fits_data(spec: Spec) -> Iterator[Problem]:
+    match spec.objective:
+        case Denoise() if holds_points(spec.data):
+            yield Problem(("objective", "kind"), "denoise needs images, expected drifting")
+        case Drifting() as drifting:
+            yield from _drifting_fits_data(drifting, spec.data)
+        case _:
+            pass
+
+
+def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Problem]:
+    shape = layout(data) if data else None
+    points = holds_points(data)
+    if not points and shape is None:
+        return
+    num_classes = shape.num_classes if shape else 1
+    if drifting.num_classes_per_step > num_classes:
+        msg = f"expected at most {num_classes}, the classes of the data"
+        yield Problem(
+            ("objective", "num_classes_per_step"), f"{msg}, got {drifting.num_classes_per_step}"
+        )
+    if points and drifting.alpha != FixedAlpha(value=1.0):
+        msg = 'points have no classes to guide by; expected { kind = "fixed", value = 1.0 }'
+        yield Problem(("objective", "alpha"), msg)
+
+
+def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
+    match spec.objective:
+        case Drifting() as drifting:
+            yield from _alpha_is_ordered(drifting)
+            yield from repeated(drifting.features, ("objective", "features"))
+            yield from repeated(drifting.temperatures, ("objective", "temperatures"))
+            if not drifting.num_unconditional and _highest_alpha(drifting.alpha) > 1:
+                msg = "alpha above 1 weighs unconditional samples, expected at least 1, got 0"
+                yield Problem(("objective", "num_unconditional"), msg)
+        case Denoise(schedule=LinearSchedule(beta_start=start, beta_end=end)):
+            if not start < end < 1:
+                msg = f"expected beta_start < beta_end < 1, got {start} and {end}"
+                yield Problem(("objective", "schedule", "beta_end"), msg)
+        case _:
+            pass
+
+
+def _alpha_is_ordered(drifting: Drifting) -> Iterator[Problem]:
+    match drifting.alpha:
+        case PowerLawAlpha(low=low, high=high) if low > high:
+            msg = f"expected at least low = {low}, got {high}"
+            yield Problem(("objective", "alpha", "high"), msg)
+        case _:
+            pass
+
+
+def _highest_alpha(alpha: Any) -> float:
+    match alpha:
+        case FixedAlpha(value=value):
+            return value
+        case PowerLawAlpha(high=high):
+            return high
+        case _:
+            return 1.0
+
+
+def _encoder_is_used(spec: Spec) -> Iterator[Problem]:
+    wanted = isinstance(spec.objective, Drifting) and "encoder" in spec.objective.features
+    if wanted and spec.encoder is None:
+        path = ("objective", "features")
+        yield Problem(("encoder",), f'missing, {dotted(path)} names "encoder"', asked_by=path)
+    if spec.encoder and spec.objective and not wanted:
+        msg = 'nothing reads it; name "encoder" in objective.features of a drifting objective'
+        yield Problem(("encoder",), msg)
+    if spec.encoder and holds_points(spec.data):
+        yield Problem(("encoder",), "encodes images, but the data are points")
+
+
+def _warmup_fits(spec: Spec) -> Iterator[Problem]:
+    if spec.train is None:
+        return
+    warmup = getattr(spec.train.lr_schedule, "warmup_steps", 0)
+    if warmup > spec.train.steps:
+        msg = f"expected at most train.steps = {spec.train.steps}, got {warmup}"
+        yield Problem(("train", "lr_schedule", "warmup_steps"), msg)
+
+
+CHECKS = (
+    ((*TRAINING, "encoder"), _training_is_whole),
+    (("data", "network"), _network_fits_data),
+    (("network",), _unet_is_consistent),
+    (("network", "objective"), _network_fits_objective),
+    (("data", "objective"), _objective_fits_data),
+    (("objective",), _objective_is_consistent),
+    (("data", "objective", "encoder"), _encoder_is_used),
+    (("train",), _warmup_fits),
+)
