@@ -3,6 +3,7 @@
 import torch
 
 from repro.engine.seeds import global_stream, normal, per_image, seeded
+from repro.spec.fields import NUM_SEEDS
 
 
 def test_equal_parts_give_equal_draws():
@@ -38,6 +39,13 @@ def test_fifty_thousand_images_have_fifty_thousand_noises():
     seeds = {each.initial_seed() for each in per_image(range(7, 50_007))}
 
     assert len(seeds) == 50_000
+
+
+def test_seeds_beyond_32_bits_would_repeat_images():
+    """Why a spec refuses them: torch keeps no more of a seed."""
+    below, beyond = per_image([7]), per_image([7 + NUM_SEEDS])
+
+    assert torch.equal(normal(below, (3,)), normal(beyond, (3,)))
 
 
 def test_global_stream_leaves_no_trace():
