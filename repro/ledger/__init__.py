@@ -18,19 +18,17 @@ from repro.ledger.database import Table, export_parquet, query
 from repro.ledger.findings import Finding
 from repro.ledger.fold import Folded, rebuild
 from repro.ledger.head import head
-from repro.ledger.named import NamedQuery, named_queries, named_query
+from repro.ledger.named import named_query
 from repro.ledger.show import describe
 from repro.ledger.verify import verify
 
 __all__ = [
     "Finding",
     "Folded",
-    "NamedQuery",
     "Table",
     "describe",
     "export_parquet",
     "head",
-    "named_queries",
     "named_query",
     "query",
     "rebuild",

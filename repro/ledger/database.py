@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 @frozen(kw_only=True)
 class Table:
-    """An answer. Rows hold plain data; times are text in UTC.
+    """An answer. Rows hold plain data; times are text in UTC, and exact decimals are text.
 
     `types` are DuckDB's names of the columns' types. `warnings` says what the answer lacks: what
     broken segments hold, records that another process is folding just now.
@@ -51,6 +50,7 @@ def query(root: Path, sql: str, parameters: Parameters = ()) -> Table:
         cursor = connection.execute(sql, parameters)
         columns = tuple(str(each[0]) for each in cursor.description)
         types = tuple(str(each[1]) for each in cursor.description)
+        _require_distinct(columns)
         _require_printable(columns, types)
         rows = tuple(tuple(_plain(item) for item in row) for row in cursor.fetchall())
     except duckdb.Error as error:
@@ -155,6 +155,14 @@ def _require_reading(connection: "DuckDBPyConnection", sql: str) -> None:
         )
 
 
+def _require_distinct(columns: Sequence[str]) -> None:
+    twice = sorted({each for each in columns if columns.count(each) > 1})
+    if twice:
+        raise QueryError(
+            f"sql: more than one column is named {', '.join(map(repr, twice))}; name one with AS"
+        )
+
+
 def _require_printable(columns: Sequence[str], types: Sequence[str]) -> None:
     for column, type_ in zip(columns, types, strict=True):
         if type_ == "TIMESTAMP WITH TIME ZONE":
@@ -172,4 +180,4 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(item) for item in value]
         case _:
-            return float(value) if isinstance(value, Decimal) else str(value)
+            return str(value)

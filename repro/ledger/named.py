@@ -1,56 +1,63 @@
-"""Named queries: files in `queries/` of a ledger, their first line a comment that says what for."""
+"""Named queries: files in `queries/`, their first line a comment that says what for.
+
+A ledger's own come first, then those in `ledger/queries` of the working folder.
+"""
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from attrs import frozen
 
 from repro.errors import QueryError
 
-_PARAMETER = re.compile(r"\$([a-z_]+)")
-
-
-@frozen(kw_only=True)
-class NamedQuery:
-    """A statement with a name; `parameters` are the `$names` that must be given."""
-
-    name: str
-    description: str
-    sql: str
-    parameters: tuple[str, ...]
-
-
-def named_queries(root: Path) -> dict[str, NamedQuery]:
-    """Every named query of a ledger, by name.
-
-    Raises:
-        QueryError: a file does not begin with a comment.
-    """
-    found = (_read(path) for path in sorted((root / "queries").glob("*.sql")))
-    return {each.name: each for each in found}
+PROJECT = Path("ledger")
 
 
 def named_query(root: Path, text: str) -> str:
-    """The statement that a name stands for; any other text is a statement itself.
+    """The statement that a name stands for; any text but one word is a statement itself.
 
     Raises:
-        QueryError: one word that is no query's name.
+        QueryError: the word is no query's name, or its file cannot be read or has no header.
     """
-    found = named_queries(root).get(text)
-    if found is None and re.fullmatch(r"[\w-]+", text):
-        names = ", ".join(named_queries(root)) or "none"
-        raise QueryError(
-            f"sql: no query is named {text!r}, expected a statement or one of: {names}"
-        )
-    return text if found is None else found.sql
-
-
-def _read(path: Path) -> NamedQuery:
-    sql = path.read_text(encoding="utf-8")
-    header, _, body = sql.partition("\n")
-    if not header.startswith("-- "):
-        raise QueryError(f"{path}: line 1: expected `-- ` and what the query is for")
-    parameters = tuple(dict.fromkeys(_PARAMETER.findall(body)))
-    return NamedQuery(
-        name=path.stem, description=header[3:].strip(), sql=sql, parameters=parameters
+    if not re.fullmatch(r"[\w-]+", text):
+        return text
+    paths = _paths(root)
+    if text in paths:
+        return _read(paths[text])
+    raise QueryError(
+        f"sql: no query is named {text!r}, expected a statement or one of {len(paths)} names",
+        *(f"  {name}: {_description(path)}" for name, path in paths.items()),
     )
+
+
+def _paths(root: Path) -> Mapping[str, Path]:
+    """The file of every named query, by name."""
+    found = {path.stem: path for folder in (PROJECT, root) for path in _files(folder)}
+    return dict(sorted(found.items()))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (root / "queries").glob("*.sql")
+
+
+def _read(path: Path) -> str:
+    """A query's statement, its header first.
+
+    Raises:
+        QueryError: the file cannot be read, or does not say what it is for.
+    """
+    try:
+        sql = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise QueryError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise QueryError(f"{path}: expected UTF-8, found a byte that is none: {error}") from error
+    if not sql.startswith("-- "):
+        raise QueryError(f"{path}: line 1: expected `-- ` and what the query is for")
+    return sql
+
+
+def _description(path: Path) -> str:
+    try:
+        return _read(path).partition("\n")[0].removeprefix("-- ").strip()
+    except QueryError as error:
+        return f"cannot be used: {error}"

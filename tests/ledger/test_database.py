@@ -47,8 +47,21 @@ def test_rows_are_plain_data(root):
 
     (row,) = query(root, sql).rows
 
-    assert row[:7] == ("2026-01-31T12:00:00Z", 1.5, [1, 2], {"a": 1}, "2026-01-31", None, True)
+    assert row[:7] == ("2026-01-31T12:00:00Z", "1.50", [1, 2], {"a": 1}, "2026-01-31", None, True)
     assert all(type(cell) in (str, float, int, bool, list, dict, type(None)) for cell in row)
+
+
+def test_decimals_are_exact(root):
+    """A decimal with more digits than a float has comes back whole."""
+    table = query(root, "SELECT 0.12345678901234567890::DECIMAL(38, 20) AS x")
+
+    assert (table.types, table.rows) == (("DECIMAL(38,20)",), (("0.12345678901234567890",),))
+
+
+def test_columns_have_names_of_their_own(root):
+    """Two columns of one name would lose one as JSON, so they are refused."""
+    with pytest.raises(QueryError, match=r"more than one column is named 'x'; name one with AS"):
+        query(root, "SELECT 1 AS x, 2 AS x, 3 AS y")
 
 
 @pytest.mark.parametrize("parameters", [["two"], {"title": "two"}], ids=["place", "name"])

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from repro.errors import QueryError
-from repro.ledger import named_queries, named_query, query
+from repro.ledger import named_query, query
 from tests.ledger.ledgers import execute, reuse
 
 LEDGER = Path(__file__).parents[2] / "ledger"
-QUERIES = named_queries(LEDGER)
+QUERIES = {path.stem: path.read_text("utf-8") for path in (LEDGER / "queries").glob("*.sql")}
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +49,23 @@ def test_every_column_has_a_meaning():
 @pytest.mark.parametrize("name", sorted(QUERIES))
 def test_a_named_query_runs(root, name):
     """Every query that comes with the project says what it is for, and has an answer."""
-    found = QUERIES[name]
+    sql = named_query(LEDGER, name)
+    parameters = set(re.findall(r"\$([a-z_]+)", sql.partition("\n")[2]))
 
-    table = query(root, found.sql, dict.fromkeys(found.parameters, "2"))
+    table = query(root, sql, dict.fromkeys(parameters, "2"))
 
-    assert found.description
     assert table.columns
 
 
 def test_the_curve_of_a_run(root):
     """A named query with a parameter gives the curve of the run that it names."""
-    rows = query(root, QUERIES["curve"].sql, {"run": "2"}).rows
+    rows = query(root, QUERIES["curve"], {"run": "2"}).rows
 
     assert [row[1:] for row in rows][:3] == [
         ("train", 1, "loss", 1.0),
         ("train", 2, "loss", 0.5),
         ("train", 3, "loss", 1 / 3),
     ]
-    assert QUERIES["curve"].parameters == ("run",)
 
 
 def test_equal_work_with_different_bytes(tmp_path):
@@ -74,7 +73,7 @@ def test_equal_work_with_different_bytes(tmp_path):
     execute(tmp_path, "one")
     execute(tmp_path, "two")
 
-    table = query(tmp_path, QUERIES["diverged"].sql)
+    table = query(tmp_path, QUERIES["diverged"])
 
     assert [row[1:5] for row in table.rows] == [("weights", "weights.bin", 2, 2)]
 
@@ -84,7 +83,7 @@ def test_the_best_of_each_protocol(tmp_path):
     for value in (9.0, 7.0, float("nan"), 8.0, 10.0):
         execute(tmp_path, f"{value}", value=value)
 
-    table = query(tmp_path, QUERIES["best"].sql)
+    table = query(tmp_path, QUERIES["best"])
 
     places = table.columns.index("place"), table.columns.index("value")
     assert [tuple(row[i] for i in places) for row in table.rows] == [(1, 7.0), (2, 8.0), (3, 9.0)]
@@ -95,24 +94,56 @@ def test_a_shared_measurement_takes_one_place(tmp_path):
     earlier = execute(tmp_path, "one")
     reuse(tmp_path, earlier, "two")
 
-    table = query(tmp_path, QUERIES["best"].sql)
+    table = query(tmp_path, QUERIES["best"])
 
     places = table.columns.index("title"), table.columns.index("measured_by")
     assert [tuple(row[i] for i in places) for row in table.rows] == [("one", earlier)]
 
 
 def test_a_name_stands_for_its_statement():
-    """A name gives its statement, a statement itself, an unknown word the names there are."""
-    assert named_query(LEDGER, "best") == QUERIES["best"].sql
+    """A name gives its statement, and a statement itself."""
+    assert named_query(LEDGER, "best") == QUERIES["best"]
     assert named_query(LEDGER, "SELECT 1") == "SELECT 1"
-    with pytest.raises(QueryError, match=r"no query is named 'bset', expected .*best"):
+
+
+def test_an_unknown_name_is_told_the_others():
+    """The answer to an unknown word lists every query with what it is for."""
+    with pytest.raises(QueryError, match="no query is named 'bset'") as refused:
         named_query(LEDGER, "bset")
 
+    listed = [line.partition(":")[0].strip() for line in refused.value.problems[1:]]
+    assert listed == sorted(QUERIES)
+    assert "  disk: Disk use of artifacts" in str(refused.value)
 
-def test_a_query_without_a_header_is_refused(tmp_path):
-    """A named query says in its first line what it is for."""
+
+def test_the_ledgers_own_queries_come_first(tmp_path, monkeypatch):
+    """A query is looked up in the ledger, then in the project of the working folder."""
+    for folder, names in (("elsewhere", "a"), ("ledger", "ab")):
+        (tmp_path / folder / "queries").mkdir(parents=True)
+        for name in names:
+            path = tmp_path / folder / "queries" / f"{name}.sql"
+            path.write_text(f"-- Of {folder}\nSELECT 1", "utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    assert named_query(Path("elsewhere"), "a").startswith("-- Of elsewhere")
+    assert named_query(Path("elsewhere"), "b").startswith("-- Of ledger")
+    assert named_query(Path("ledger"), "a").startswith("-- Of ledger")
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [(b"SELECT 1", r"line 1: expected `-- `"), (b"-- caf\xe9\nSELECT 1", "expected UTF-8")],
+)
+def test_a_query_that_cannot_be_used_breaks_its_name_alone(tmp_path, data, problem):
+    """A file in another encoding or without a header is named when it is asked for, or listed."""
     (tmp_path / "queries").mkdir()
-    (tmp_path / "queries" / "mute.sql").write_text("SELECT 1", "utf-8")
+    (tmp_path / "queries" / "good.sql").write_text("-- Good\nSELECT 1", "utf-8")
+    (tmp_path / "queries" / "mute.sql").write_bytes(data)
 
-    with pytest.raises(QueryError, match=r"mute\.sql: line 1: expected"):
-        named_queries(tmp_path)
+    with pytest.raises(QueryError, match=rf"mute\.sql: {problem}") as refused:
+        named_query(tmp_path, "mute")
+    assert len(refused.value.problems) == 1
+    assert named_query(tmp_path, "good") == "-- Good\nSELECT 1"
+    assert named_query(tmp_path, "SELECT 1") == "SELECT 1"
+    with pytest.raises(QueryError, match=r"mute: cannot be used"):
+        named_query(tmp_path, "other")
