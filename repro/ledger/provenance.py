@@ -119,7 +119,7 @@ def _unavailable(provider: str, reason: str) -> Provenance:
 
 
 def _command(cwd: Path) -> Provenance:
-    command = cleaned_command([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = cleaned_command(sys.argv)
     return _ok("command", {"arguments": list(command), "cwd": cleaned(str(cwd.absolute()))})
 
 

@@ -46,7 +46,7 @@ class Writing:
 
 
 @contextmanager
-def writing(root: Path, *, suffix: str = "") -> Iterator[Writing]:
+def writing(root: Path) -> Iterator[Writing]:
     """A fresh path to write an artifact to; it is stored when the block ends well.
 
     Raises:
@@ -54,7 +54,7 @@ def writing(root: Path, *, suffix: str = "") -> Iterator[Writing]:
         LedgerError: the file could not be stored.
     """
     objects = root / "objects"
-    part = objects / f"{secrets.token_hex(8)}{suffix}.part"
+    part = objects / f"{secrets.token_hex(8)}.part"
     try:
         durable.make_folder(objects)
         target = Writing(part)

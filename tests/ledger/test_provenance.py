@@ -245,6 +245,29 @@ def test_text_is_cleaned(text, expected):
     assert cleaned(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("../home/alice/toy.toml", "~/toy.toml"),
+        ("--out=../home/alice/runs", "--out=~/runs"),
+        ("../home/alice/..", "{top}/home"),
+        ("../home/alice/../bob/x", "{top}/home/bob/x"),
+        ("{top}/work/../home/alice/x", "~/x"),
+        ("cannot read '../home/alice/x': gone", "cannot read '~/x': gone"),
+        ("{top}/home/alice: no file", "~: no file"),
+        ("../specs/toy.toml", "../specs/toy.toml"),
+        ("specs/alice.toml", "specs/alice.toml"),
+    ],
+)
+def test_a_path_through_the_home_folder_is_cleaned(tmp_path, monkeypatch, text, expected):
+    """A relative path that climbs into or through the home folder does not tell its name."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", f"{tmp_path}/home/alice")
+
+    assert cleaned(text.format(top=tmp_path)) == expected.format(top=tmp_path)
+
+
 def test_a_command_is_cleaned():
     """The values of options that are named like secrets are removed."""
     command = ["run", "a.toml", "--api-key", "abc", "--token=abc", "HF_TOKEN=abc", "--set", "a=1"]

@@ -300,3 +300,18 @@ def test_ids_are_in_order_of_time(tmp_path):
 
     assert ids == sorted(ids)
     assert [path.stem for path in history.segment_paths(tmp_path)] == ids
+
+
+def test_a_start_tells_no_folder_of_its_user(tmp_path, monkeypatch):
+    """The program is recorded by its name, and paths without the way through the home folder."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", f"{tmp_path}/home/alice")
+    path = "../home/alice/toy.toml"
+    command = (f"{tmp_path}/home/alice/venv/bin/repro", "run", path)
+
+    segment.begin(tmp_path, evolve(start(), command=command, spec_path=path))
+
+    (found,) = history.executions(tmp_path)
+    assert found.start.command == ("repro", "run", "~/toy.toml")
+    assert found.start.spec_path == "~/toy.toml"
