@@ -8,15 +8,27 @@ of five rounds.
 import hashlib
 import json
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from repro.spec import dump, run_id, structure
+from repro.errors import SpecError
+from repro.spec import dump, load, run_id, structure
 
 ROUNDS = 2_000
 NUM_RANDOM = 100_000
 DIGEST = f"sha256:{'0' * 64}"
+
+HOSTILE = {
+    "ten megabytes of brackets": "a = " + "[" * 10_000_000,
+    "nested brackets": "a = " + "[" * 100_000,
+    "ten thousand keys": "".join(f"key{number} = 1\n" for number in range(10_000)),
+    "ten thousand tables": "".join(f"[t{number}]\na = 1\n" for number in range(10_000)),
+    "a million runs": f"[sweep]\na = {[0] * 1000}\nb = {[0] * 1000}\n",
+}
 
 FULL: dict[str, Any] = {
     "schema": 1,
@@ -63,8 +75,22 @@ def main() -> None:
     ids = {run_id(structure(each)) for each in random_specs(NUM_RANDOM)}
     elapsed_s = time.process_time() - started_s
     print(f"distinct ids of {NUM_RANDOM:,} distinct specs: {len(ids):,} in {elapsed_s:.1f} s")
+    for name, text in HOSTILE.items():
+        print(f"refused in {seconds_to_refuse(text):.3f} s of CPU: {name}")
     if len(ids) != NUM_RANDOM:
         raise SystemExit(1)
+
+
+def seconds_to_refuse(text: str) -> float:
+    """CPU seconds until a hostile file is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hostile.toml"
+        path.write_text(text, encoding="utf-8")
+        started_s = time.process_time()
+        with suppress(SpecError):
+            load(path)
+            raise SystemExit(f"accepted a hostile file: {text[:80]}")
+        return time.process_time() - started_s
 
 
 def num_fields(data: Any) -> int:
