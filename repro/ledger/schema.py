@@ -14,7 +14,7 @@ from attrs import fields
 
 from repro.ledger import records
 
-VERSION = 2
+VERSION = 1
 """Raised with every change of a table or view; an older database is rebuilt, a newer refused."""
 
 TABLES: Mapping[str, str] = {
