@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from repro.engine.networks.conv_generator import num_groups
@@ -52,14 +51,13 @@ class ConvEncoder(nn.Module):
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """What images [B, C, H, W] are compared by: vectors [B, L, C] under each key.
 
-        `norm_x` is the root mean square of every input channel. Each stage gives its location
-        vectors (of a map with more than 4 x 4 places, means over a 4 x 4 grid of them), their mean
-        and their standard deviation over the map.
+        `norm_x` is the root mean square of every input channel. Each stage gives the vectors at
+        up to 4 x 4 of its places, and their mean and standard deviation over the whole map.
         """
         features = {"norm_x": (x.square().mean(dim=(2, 3)) + EPS).sqrt()[:, None, :]}
         for index, stage in enumerate(self.maps(x), start=1):
             variance = stage.var(dim=(2, 3), correction=0)
-            features[f"stage{index}"] = _locations(stage).flatten(2).transpose(1, 2)
+            features[f"stage{index}"] = _locations(stage)
             features[f"stage{index}_mean"] = stage.mean(dim=(2, 3))[:, None, :]
             # Without the eps the gradient of a constant channel is not a number.
             features[f"stage{index}_std"] = (variance.clamp_min(0) + EPS).sqrt()[:, None, :]
@@ -87,6 +85,12 @@ class ResidualBlock(nn.Module):
 
 
 def _locations(stage: Tensor) -> Tensor:
-    height, width = stage.shape[2:]
-    size = (min(height, LOCATIONS_PER_SIDE), min(width, LOCATIONS_PER_SIDE))
-    return torch.nn.functional.adaptive_avg_pool2d(stage, size)
+    """The vectors [B, L, C] at the places of an even grid over a map [B, C, H, W]."""
+    rows, columns = (_places(side) for side in stage.shape[2:])
+    return stage[:, :, rows][:, :, :, columns].flatten(2).transpose(1, 2)
+
+
+def _places(side: int) -> list[int]:
+    """The middles of equal parts of a side, one place each."""
+    num = min(side, LOCATIONS_PER_SIDE)
+    return [(2 * part + 1) * side // (2 * num) for part in range(num)]

@@ -38,13 +38,13 @@ def test_keys_and_shapes(shape: tuple[int, int, int], locations: tuple[int, ...]
 
 @torch.no_grad()
 def test_features_are_statistics_of_the_maps():
-    """Mean, biased deviation and the mean over locations agree with the map they come from."""
+    """Locations, mean and biased deviation are those of the map they come from."""
     network, x = encoder((3, 32, 32)), images(2, 3, 32, 32)
-    features, stage = network.features(x), network.maps(x)[0].flatten(2)
+    features, stage = network.features(x), network.maps(x)[0]
 
-    torch.testing.assert_close(features["stage1_mean"][:, 0], stage.mean(dim=2))
-    torch.testing.assert_close(features["stage1"].mean(dim=1), stage.mean(dim=2))
-    deviation = stage.std(dim=2, correction=0)
+    torch.testing.assert_close(features["stage1"][:, 1], stage[:, :, 4, 12])
+    torch.testing.assert_close(features["stage1_mean"][:, 0], stage.mean(dim=(2, 3)))
+    deviation = stage.std(dim=(2, 3), correction=0)
     torch.testing.assert_close(features["stage1_std"][:, 0], deviation, rtol=1e-4, atol=1e-4)
     norm = x.square().mean(dim=(2, 3)).sqrt()
     torch.testing.assert_close(features["norm_x"][:, 0], norm, rtol=1e-4, atol=1e-4)
