@@ -5,7 +5,8 @@ import pytest
 
 from repro.engine.evaluation import references
 from repro.engine.evaluation.extractor import extract
-from repro.engine.evaluation.references import shipped_path, shipped_reference
+from repro.engine.evaluation.references import shipped_reference
+from repro.engine.references import shipped_path
 from repro.errors import IntegrityError
 from repro.metrics import frechet
 from repro.metrics.reference import ReferenceStatistics
