@@ -1,7 +1,7 @@
 """Reference statistics: what a set of real images is to a metric, in a file named by its content.
 
 The file is safetensors: `mean` [D] and `covariance` (packed lower triangle) in float64, `features`
-[k, D] of the first k images in float32 for the metrics that need points, and the facts of how they
+[k, D] of k of the images in float32 for the metrics that need points, and the facts of how they
 were made as JSON. Its name is a digest of facts and tensors, so a reference made with another
 network, resize or split can never stand in for this one.
 """
@@ -28,7 +28,7 @@ TENSORS = ("covariance", "features", "mean")
 
 @frozen(kw_only=True, eq=False)
 class ReferenceStatistics:
-    """Moments over `moments.count` real images, features of the first of them, and the facts."""
+    """Moments over `moments.count` real images, features of some of them, and the facts."""
 
     moments: Moments
     features: NDArray[np.float32]

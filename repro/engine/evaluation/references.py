@@ -2,6 +2,9 @@
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from repro.engine.evaluation import probe
 from repro.engine.evaluation.extractor import Extractor, extract
 from repro.engine.evaluation.images import Images, check_images, image_facts
@@ -12,6 +15,7 @@ from repro.metrics.reference import ReferenceStatistics, read_reference
 from repro.metrics.standard import PROBE_TOLERANCE, RESIZE
 
 SCHEMA: Final = 1
+ORDER: Final = "RandomState(0) permutation"
 
 
 def make_reference(
@@ -26,6 +30,8 @@ def make_reference(
 ) -> ReferenceStatistics:
     """Statistics of every image [N, H, W, C], with the facts of how they were made.
 
+    The features kept are those of *num_features* images, or of all, as `drawn` chooses them.
+
     Raises:
         RunError: if these are not images to measure, or a feature is not finite.
     """
@@ -36,13 +42,14 @@ def make_reference(
     measured = image_facts(images, quantisation="stored", lossless=True)
     return ReferenceStatistics(
         moments=frechet.moments(features.pool3),
-        features=features.pool3[:num_features],
+        features=features.pool3[drawn(len(images), num_features)],
         facts={
             "schema": SCHEMA,
             "dataset": dataset,
             "split": split,
             "count": len(images),
             "num_features": min(num_features, len(images)),
+            "order": ORDER,
             "set_digest": measured["set_digest"],
             "images": measured,
             "extractor": dict(extractor.facts),
@@ -50,6 +57,14 @@ def make_reference(
             "probe": {"before": before, "after": after, "tolerance": PROBE_TOLERANCE},
         },
     )
+
+
+def drawn(count: int, most: int | None) -> NDArray[np.int64]:
+    """Indices of *most* images of *count*, or of all: the first of one fixed permutation.
+
+    Data sets lie sorted by class, so their first images would stand for some classes only.
+    """
+    return np.random.RandomState(0).permutation(count)[:most]
 
 
 def shipped_reference(name: str, *, digest: str | None = None) -> ReferenceStatistics:

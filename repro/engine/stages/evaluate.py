@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from repro.engine import resources
 from repro.engine.evaluation import evaluate as evaluator
 from repro.engine.evaluation.extractor import open_extractor
-from repro.engine.evaluation.references import make_reference
+from repro.engine.evaluation.references import drawn, make_reference
 from repro.engine.execution import Execution
 from repro.engine.references import shipped_path
 from repro.engine.stages.prepare import load_images
@@ -90,10 +90,12 @@ def _taken(execution: Execution, stage: Stage, path: Path, *, digest: str) -> Ma
 
 def _made(execution: Execution, stage: Stage, spec: DatasetReference) -> Mapping[str, Any]:
     part: Statistics = stage.spec
-    data = load_images(execution, spec.data)
+    images = load_images(execution, spec.data).images
+    if spec.num_images is not None:
+        images = images[drawn(len(images), spec.num_images)]
     extractor = part.extractor or InceptionV3Compat()
     statistics = make_reference(
-        data.images[: spec.num_images],
+        images,
         extractor=open_extractor(
             extractor,
             weights_path=_weights_path(execution, extractor),

@@ -13,7 +13,7 @@ from repro.metrics.reference import ReferenceStatistics
 from repro.metrics.standard import MIN_SAMPLES, POOL3_DIGEST, PROBE_TOLERANCE, RESIZE
 from tests.engine.evaluation.fakes import cheap_extractor, some_images
 
-SHIPPED = "sha256:b1df9198d82e4a39e10bf8fe47f5afb3048cd46835fd7b57d10cab2f9fcdcd07"
+SHIPPED = "sha256:5577780141a89ebb4f61a5fc05dcf70ef56d7fe0607b9b03cfdef19b29f07999"
 CIFAR10_TEST_SET = "sha256:57ca4e2f3f2a347e447e854b056af826e5348c3265d54c00f69d49fb3e8c64ff"
 
 
@@ -30,19 +30,33 @@ def reference(monkeypatch) -> ReferenceStatistics:
     )
 
 
-def test_statistics_are_of_every_image_and_features_of_the_first(reference):
-    """Moments over all eight; points of the first six."""
+def test_statistics_are_of_every_image_and_features_of_some(reference):
+    """Moments over all eight; points of the first six of the fixed permutation."""
     pool3 = extract(cheap_extractor(), some_images(8, seed=1), batch_size=8).pool3
 
     assert np.allclose(reference.moments.mean, frechet.moments(pool3).mean, atol=1e-5)
     assert reference.moments.count == 8
-    assert np.allclose(reference.features, pool3[:6], atol=1e-4)
+    assert np.allclose(reference.features, pool3[[6, 2, 1, 7, 3, 0]], atol=1e-4)
+
+
+def test_images_are_drawn_across_a_sorted_set():
+    """Of ten classes that lie one after the other, a tenth of the images shows all."""
+    classes = np.repeat(np.arange(10), 100)
+
+    assert set(classes[references.drawn(1000, 100)]) == set(range(10))
+
+
+def test_images_are_drawn_as_ever():
+    """The choice is part of what a reference is, so it is a frozen stream's."""
+    assert references.drawn(10, 4).tolist() == [2, 8, 4, 9]
+    assert references.drawn(3, None).tolist() == np.random.RandomState(0).permutation(3).tolist()
 
 
 def test_the_facts_say_how_they_were_made(reference):
     """The same facts as a measurement's: a mismatch shows."""
     assert reference.facts["extractor"] == cheap_extractor().facts
     assert reference.facts["resize"] == RESIZE
+    assert reference.facts["order"] == "RandomState(0) permutation"
     assert reference.facts["probe"] == {"before": 0.5, "after": 0.5, "tolerance": 1e-4}
     assert reference.facts["images"]["unique"] == 8
     assert (reference.facts["dataset"], reference.facts["split"]) == ("fake", "all")
@@ -57,7 +71,7 @@ def test_shipped_statistics_are_of_the_cifar10_test_set():
     assert reference.facts["resize"] == RESIZE
     assert max(reference.facts["probe"][at] for at in ("before", "after")) < PROBE_TOLERANCE
     assert reference.moments.count == 10_000
-    assert reference.features.shape == (2000, 2048)
+    assert reference.features.shape == (2100, 2048)
     assert shipped_path("cifar10-test").stat().st_size < 35_000_000
 
 
