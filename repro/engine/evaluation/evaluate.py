@@ -13,9 +13,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from repro.digest import canonical, xxh3_128
 from repro.engine.evaluation.extractor import Backend, extract, open_extractor
-from repro.engine.evaluation.images import EXACT, Images, Quantisation, check_images, image_facts
+from repro.engine.evaluation.images import Images, Quantisation, check_images, image_facts
 from repro.engine.evaluation.references import probe_deviation
 from repro.engine.evaluation.weights import check_layers
 from repro.engine.progress import Progress, Silent
@@ -23,18 +22,13 @@ from repro.errors import RunError
 from repro.metrics import measure
 from repro.metrics.features import Features
 from repro.metrics.measure import Value
+from repro.metrics.protocol import protocol_facts, protocol_id
 from repro.metrics.reference import ReferenceStatistics
 from repro.metrics.standard import PROBE_TOLERANCE, RESIZE
 from repro.spec.evaluate import Fid, InceptionV3Compat, Isc, Kid, Metric, Prc
 
-LOGITS: Final = "logits_unbiased"
 SMALLEST_DISTANCE: Final = -1e-6
 """A distance below this is no rounding error."""
-
-PROTOCOL_EXTRACTOR: Final = (
-    "name", "weights", "weights_digest", "code", "dtype", "tf32", "autocast", "layer",
-)  # fmt: skip
-"""Extractor facts that decide comparability; the device and the backend do not, the probe does."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -43,7 +37,7 @@ class Measured:
 
     metric: str
     value: float
-    se: float
+    se: float | None
     se_kind: str
     unit: str
     num_samples: int
@@ -142,14 +136,15 @@ def _needed_and_found(metric: Metric, count: int, num_features: int) -> tuple[in
 
 
 def _measured(value: Value, count: int, facts: Mapping[str, Any]) -> Measured:
-    if not math.isfinite(value.value) or not math.isfinite(value.se):
+    if not math.isfinite(value.value) or not math.isfinite(value.se or 0.0):
         found = f"{value.value} +- {value.se}"
         msg = f"{value.metric}: expected a finite value and error, got {found}; check the features"
         raise RunError(msg)
     if value.metric == "fid" and value.value < SMALLEST_DISTANCE:
         msg = f"fid: {value.value} is negative, so it is no distance; the statistics are damaged"
         raise RunError(msg)
-    protocol = _protocol(value, count, facts)
+    recorded = {**facts, "formula": {**value.settings, **value.outcome}}
+    protocol = protocol_facts(value.metric, num_samples=count, facts=recorded)
     return Measured(
         metric=value.metric,
         value=value.value,
@@ -158,30 +153,7 @@ def _measured(value: Value, count: int, facts: Mapping[str, Any]) -> Measured:
         unit=value.unit,
         num_samples=count,
         influence=value.influence,
-        facts={**facts, "formula": {**value.settings, **value.outcome}},
+        facts=recorded,
         protocol=protocol,
-        protocol_id=xxh3_128(canonical(protocol)),
+        protocol_id=protocol_id(protocol),
     )
-
-
-def _protocol(value: Value, count: int, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes two numbers comparable: every fact but the images, their seeds and the value."""
-    extractor = {name: facts["extractor"][name] for name in PROTOCOL_EXTRACTOR}
-    images = facts["images"]
-    return {
-        "metric": value.metric,
-        "num_samples": count,
-        "extractor": {
-            **extractor,
-            "layer": LOGITS if value.metric == "isc" else extractor["layer"],
-        },
-        "probe_passed": max(facts["probe"]["before"], facts["probe"]["after"]) <= PROBE_TOLERANCE,
-        "resize": facts["resize"],
-        "sizes": images["sizes"],
-        "channels": images["channels"],
-        "lossless": images["lossless"],
-        # Bytes that were stored satisfy every rule; so real and generated images share a protocol.
-        "quantisation": "exact" if images["quantisation"] in EXACT else images["quantisation"],
-        "reference": None if value.metric == "isc" else facts["reference"]["digest"],
-        "formula": dict(value.settings),
-    }

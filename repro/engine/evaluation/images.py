@@ -1,18 +1,15 @@
 """Facts of a set of images as it is measured: how many, how many different, of which size."""
 
-import hashlib
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.digest import sha256
 from repro.errors import RunError
+from repro.metrics.image_set import image_names, set_digest
 
 Images = NDArray[np.uint8]
 Quantisation = Literal["stored", "round-half-even", "truncation"]
-
-EXACT: tuple[Quantisation, ...] = ("stored", "round-half-even")
 
 
 def check_images(images: Images) -> None:
@@ -34,7 +31,7 @@ def check_images(images: Images) -> None:
 
 def image_facts(images: Images, *, quantisation: Quantisation, lossless: bool) -> dict[str, Any]:
     """Count, number of different images, size, channels, and how the bytes came about."""
-    names = _names(images)
+    names = image_names(images)
     return {
         "count": len(images),
         "unique": len(set(names)),
@@ -42,19 +39,5 @@ def image_facts(images: Images, *, quantisation: Quantisation, lossless: bool) -
         "channels": int(images.shape[3]),
         "lossless": lossless,
         "quantisation": quantisation,
-        "set_digest": _set_digest(names),
+        "set_digest": set_digest(names),
     }
-
-
-def set_digest(images: Images) -> str:
-    """A digest of the set: pixels and shapes, whatever the order and the file format."""
-    return _set_digest(_names(images))
-
-
-def _names(images: Images) -> list[str]:
-    shape = str(images.shape[1:]).encode()
-    return [hashlib.sha256(shape + image.tobytes()).hexdigest() for image in images]
-
-
-def _set_digest(names: list[str]) -> str:
-    return sha256("\n".join(sorted(names)).encode())
