@@ -1,7 +1,8 @@
-"""Images of a trained network: image i is made from seed `seed + i` and label i modulo the classes.
+"""Images of a trained network: image i is that of the number `seed + i`, whatever the set.
 
-An image's noise, that of the steps included, comes from its own generator, so neither the batch it
-is made in nor the size of the set changes it.
+The number seeds the image's own generator, from which all its noise comes, that of the steps
+included; modulo the classes it is the image's label. Kernels round by the size of a batch, so every
+network call has the same number of rows: the last batch is filled up with images that are dropped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,31 +47,35 @@ def sample_images(
     """Make the images of *spec* on the network's device.
 
     *objective* says what the network was trained to predict; *noise_shape* is the shape of one
-    image's noise. *advance* is told how many images each batch has added.
+    image's noise. *advance* is told how many images each batch has added. Another *batch_size* may
+    change an image in the last bit of a byte, because kernels round by it.
 
     Raises:
         RunError: when an image is not finite.
     """
     device = next(network.parameters()).device
-    counted = _Counted(network.eval())
+    calls = _Counted(network.eval())
     seeds = np.arange(spec.num_samples, dtype=np.int64) + spec.seed
-    labels = np.arange(spec.num_samples, dtype=np.int64) % num_classes
-    images = []
+    labels = seeds % num_classes
+    images: list[NDArray[np.uint8]] = []
+    batches = list(_batches(spec.num_samples, batch_size))
     with deterministic(), torch.inference_mode():
-        for rows in _batches(spec.num_samples, batch_size):
+        for rows in batches:
             batch = _Batch(
                 generators=per_image(seeds[rows].tolist()),
                 labels=torch.from_numpy(labels[rows]).to(device),
                 noise_shape=noise_shape,
                 device=device,
             )
-            images.append(quantise(_sampled(spec, counted, batch, objective=objective)))
-            advance(rows.stop - rows.start)
+            made = _sampled(spec, calls, batch, objective=objective)
+            added = min(batch_size, spec.num_samples - len(images) * batch_size)
+            images.append(quantise(made[:added]))
+            advance(added)
     return Samples(
         images=np.concatenate(images),
         seeds=seeds,
         labels=labels,
-        nfe=counted.rows // spec.num_samples,
+        nfe=calls.count // len(batches),
     )
 
 
@@ -92,14 +97,14 @@ def quantise(images: Tensor) -> NDArray[np.uint8]:
 
 
 class _Counted:
-    """A network that counts the inputs it has seen."""
+    """A network that counts how often it is called."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self.rows = 0
+        self.count = 0
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        self.rows += len(inputs[0])
+        self.count += 1
         output: Tensor = self._network(*inputs)
         return output
 
@@ -136,5 +141,6 @@ def _sampled(
     return images
 
 
-def _batches(num: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, num)) for start in range(0, num, size))
+def _batches(num: int, size: int) -> Iterator[NDArray[np.int64]]:
+    """Indices of the images of each batch; the last image fills up the last batch."""
+    return (np.arange(start, start + size).clip(max=num - 1) for start in range(0, num, size))

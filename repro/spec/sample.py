@@ -75,7 +75,7 @@ Sampler = OneStep | Ddpm | Ddim | AdjacentStrided | MeanScaled
 
 @frozen(kw_only=True)
 class FromCheckpoint:
-    """Images of the trained network. Labels cycle through the classes, so every class is even."""
+    """Images of the trained network. Label i is `seed + i` modulo the classes, so all are even."""
 
     kind: ClassVar = "checkpoint"
 

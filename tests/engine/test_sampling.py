@@ -1,12 +1,17 @@
-"""Images of a network, made one by one whatever the batch."""
+"""Images of a network, made one by one whatever the set."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.sampling import Samples, quantise, sample_images
+from repro.engine.seeds import global_stream
 from repro.errors import RunError
+from repro.spec import network as networks
 from repro.spec.objective import Denoise, Drifting, LinearSchedule, Objective
 from repro.spec.sample import Ddim, Ddpm, FromCheckpoint, MeanScaled, OneStep, Sampler
 from tests.engine.fakes import TinyDenoiser
@@ -47,6 +52,25 @@ def sample(
     )
 
 
+def images_of(network: nn.Module, **changes: Any) -> Samples:
+    """Images of a class-conditional generator, in batches of 64."""
+    changes = {"noise_shape": (128,), "objective": Drifting(), "batch_size": 64, **changes}
+    return sample(OneStep(), network=network, **changes)
+
+
+@pytest.fixture(scope="module")
+def generator() -> nn.Module:
+    """The generator of the spec's defaults, untrained."""
+    with global_stream("network", 0):
+        return conv_generator(networks.ConvGenerator(), (3, 32, 32))
+
+
+@pytest.fixture(scope="module")
+def generated(generator: nn.Module) -> Samples:
+    """Two batches of it and one image more."""
+    return images_of(generator, num_samples=129)
+
+
 def one_step(alpha: float = 1.0) -> Samples:
     return sample(
         OneStep(alpha=alpha), network=TinyGenerator(), objective=Drifting(), noise_shape=(5,)
@@ -54,7 +78,7 @@ def one_step(alpha: float = 1.0) -> Samples:
 
 
 @pytest.mark.parametrize("sampler", [Ddpm(steps=6), Ddim(steps=6, eta=0.5), MeanScaled()])
-def test_an_image_does_not_depend_on_its_batch(sampler: Sampler):
+def test_another_size_of_batch_changes_rounding_only(sampler: Sampler):
     """The noise of every step is the image's own, so any batch makes the same image."""
     whole, parts = (sample(sampler, batch_size=size).images for size in (20, 3))
 
@@ -62,13 +86,36 @@ def test_an_image_does_not_depend_on_its_batch(sampler: Sampler):
     assert difference.max() <= 1  # kernels may differ by batch size in the last bit
 
 
-def test_an_image_does_not_depend_on_its_set():
-    """Image 17 of one set is image 0 of the set that starts at seed 17."""
-    first = sample(Ddpm(steps=6), batch_size=20)
+@pytest.mark.parametrize(("seed", "num_samples"), [(0, 2), (17, 3), (64, 65), (3, 100), (127, 2)])
+def test_an_image_does_not_depend_on_its_set(
+    generated: Samples, generator: nn.Module, seed: int, num_samples: int
+):
+    """Image 17 of one set is image 0 of the set that starts at seed 17, to the last bit."""
+    part = images_of(generator, seed=seed, num_samples=num_samples)
 
-    later = sample(Ddpm(steps=6), seed=17, num_samples=2, batch_size=2)
+    assert (part.images == generated.images[seed : seed + num_samples]).all()
+    assert (part.labels == generated.labels[seed : seed + num_samples]).all()
 
-    assert np.abs(first.images[17].astype(int) - later.images[0].astype(int)).max() <= 1
+
+def test_a_denoised_image_does_not_depend_on_its_set():
+    """Neither do those that take many calls, each with noise of its own."""
+    whole = sample(Ddpm(steps=6))
+
+    part = sample(Ddpm(steps=6), seed=17, num_samples=2)
+
+    assert (part.images == whole.images[17:19]).all()
+
+
+def test_every_call_has_a_whole_batch():
+    """Kernels round by the number of rows, so the last batch is filled up."""
+    network = TinyDenoiser()
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+
+    samples = sample(Ddim(steps=2), network=network, batch_size=8, num_samples=11)
+
+    assert sizes == [8] * 4
+    assert len(samples.images) == 11
 
 
 def test_labels_cycle():
@@ -77,6 +124,11 @@ def test_labels_cycle():
 
     assert samples.labels.tolist() == [0, 1, 2] * 6 + [0, 1]
     assert samples.seeds.tolist() == list(range(20))
+
+
+def test_a_label_is_that_of_the_seed():
+    """A set that starts elsewhere starts with another class."""
+    assert sample(Ddim(steps=1), seed=7, num_samples=4).labels.tolist() == [1, 2, 0, 1]
 
 
 def test_one_step():

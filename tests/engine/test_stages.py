@@ -123,6 +123,22 @@ def test_real_images_are_images_of_the_data_set(root):
     assert (arrays["images"] == np.rint(levels * 255 / 16)).all()
 
 
+def test_real_images_are_chosen_by_a_frozen_stream(root):
+    """The draw is numpy's RandomState, whose values no version changes."""
+    samples = stage_artifacts(root, "sample", "samples")[2]
+    sources = load(store.check(root, samples.sha256).read_bytes())["sources"]
+
+    assert (sources == np.random.RandomState(3).permutation(1797)[:6]).all()
+
+
+def test_uniform_noise_is_that_of_a_frozen_stream(root):
+    """Image i is the noise of seed i."""
+    samples = stage_artifacts(root, "sample", "samples")[3]
+    images = load(store.check(root, samples.sha256).read_bytes())["images"]
+
+    assert images[2, :4, 0, 0].tolist() == [168, 237, 22, 210]
+
+
 def test_a_selection_records_every_candidate(root):
     """The chosen one is the smallest of all that were looked at."""
     table = query(root, "select facts from decisions where topic = 'selection'")

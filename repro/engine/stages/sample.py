@@ -18,6 +18,7 @@ from repro.engine.stages.prepare import known_of, load_images
 from repro.engine.stages.train import untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import store
+from repro.metrics.image_set import pairing
 from repro.spec import Stage
 from repro.spec.plan import Sampling
 from repro.spec.sample import FromCheckpoint, FromDataset, UniformNoise
@@ -44,7 +45,7 @@ def sample(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         **made.facts,
         "num_samples": len(made.images),
         "shape": list(made.images.shape[1:]),
-        "pairing": _pairing(made),
+        "pairing": pairing(made.sources, made.labels),
     }
     arrays: dict[str, NDArray[Any]] = {
         "images": made.images,
@@ -126,7 +127,7 @@ def _from_dataset(execution: Execution, stage: Stage) -> SampleArrays:
             f"{len(data.images)} images and they are drawn without replacement; lower it"
         )
         raise RunError(msg)
-    chosen = np.random.default_rng(spec.seed).permutation(len(data.images))[: spec.num_samples]
+    chosen = np.random.RandomState(spec.seed).permutation(len(data.images))[: spec.num_samples]
     return SampleArrays(
         images=data.images[chosen],
         sources=chosen.astype(np.int64),
@@ -141,7 +142,7 @@ def _uniform_noise(execution: Execution, stage: Stage) -> SampleArrays:
     seeds = np.arange(spec.num_samples, dtype=np.int64) + spec.seed
     shape = (spec.height, spec.width, spec.channels)
     images = [
-        np.random.default_rng(int(seed)).integers(0, 256, shape, dtype=np.uint8) for seed in seeds
+        np.random.RandomState(int(seed)).randint(0, 256, shape, dtype=np.uint8) for seed in seeds
     ]
     return SampleArrays(
         images=np.stack(images),
@@ -149,11 +150,6 @@ def _uniform_noise(execution: Execution, stage: Stage) -> SampleArrays:
         labels=np.zeros(len(seeds), np.int64),
         facts={"quantisation": "stored"},
     )
-
-
-def _pairing(made: SampleArrays) -> str:
-    """Two sets with equal pairing have image i from the same noise and the same label."""
-    return digest.sha256(made.sources.tobytes() + made.labels.tobytes())
 
 
 MAKERS: Mapping[type, Callable[[Execution, Stage], SampleArrays]] = {
