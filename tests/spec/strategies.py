@@ -68,7 +68,7 @@ def lr_schedules(steps: int) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def trainings(draw: st.DrawFn) -> Train:
+def trainings(draw: st.DrawFn, *, parts: int = 8) -> Train:
     steps = draw(st.integers(1, 5000))
     return Train(
         steps=steps,
@@ -78,7 +78,7 @@ def trainings(draw: st.DrawFn) -> Train:
         betas=draw(st.tuples(FRACTION, FRACTION)),
         eps=draw(POSITIVE),
         weight_decay=draw(st.floats(0, 1)),
-        accumulate=draw(st.integers(1, 8)),
+        accumulate=draw(st.integers(1, parts)),
         clip_norm=draw(POSITIVE | st.just(math.inf)),
         ema=draw(st.builds(ConstantEma, decay=FRACTION) | st.builds(WarmupEma, decay=FRACTION)),
         checkpoint_every=draw(st.integers(1, 2000)),
@@ -120,7 +120,7 @@ def drifting_on_points(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "data": draw(st.builds(Checkerboard, noise=FRACTION) | st.builds(SwissRoll)),
         "network": draw(st.builds(Mlp, hidden=st.lists(COUNTS, min_size=1).map(tuple))),
-        "objective": Drifting(num_classes_per_step=1, alpha=FixedAlpha()),
+        "objective": Drifting(num_classes_per_step=1, num_unconditional=0, alpha=FixedAlpha()),
     }
 
 
@@ -210,7 +210,7 @@ def specs(draw: st.DrawFn) -> Spec:
         st.just({}) | drifting_on_images() | drifting_on_points() | denoising()
     )
     if parts:
-        parts["train"] = draw(trainings())
+        parts["train"] = draw(trainings(parts=1 if isinstance(parts["objective"], Drifting) else 8))
     reference = DatasetReference(data=ImageFolder(path="photos", digest=draw(DIGESTS)))
     evaluates = draw(evaluations(parts, num_samples=draw(st.integers(20, 10_000))))
     every: list[Any] = [Fid(), Kid(), Prc(), Isc()]

@@ -98,6 +98,10 @@ def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Pr
         yield Problem(
             ("objective", "num_classes_per_step"), f"{msg}, got {drifting.num_classes_per_step}"
         )
+    if points and drifting.num_unconditional:
+        msg = "points have no classes to be unconditional of; expected 0"
+        path = ("objective", "num_unconditional")
+        yield Problem(path, f"{msg}, got {drifting.num_unconditional}")
     if points and drifting.alpha != FixedAlpha(value=1.0):
         msg = 'points have no classes to guide by; expected { kind = "fixed", value = 1.0 }'
         yield Problem(("objective", "alpha"), msg)
@@ -151,6 +155,12 @@ def _encoder_is_used(spec: Spec) -> Iterator[Problem]:
         yield Problem(("encoder",), "encodes images, but the data are points")
 
 
+def _drifting_takes_whole_batches(spec: Spec) -> Iterator[Problem]:
+    if spec.train and isinstance(spec.objective, Drifting) and spec.train.accumulate > 1:
+        msg = "drifting normalizes over its whole batch, which parts do not see; expected 1"
+        yield Problem(("train", "accumulate"), f"{msg}, got {spec.train.accumulate}")
+
+
 def _warmup_fits(spec: Spec) -> Iterator[Problem]:
     if spec.train is None:
         return
@@ -168,5 +178,6 @@ CHECKS = (
     (("data", "objective"), _objective_fits_data),
     (("objective",), _objective_is_consistent),
     (("data", "objective", "encoder"), _encoder_is_used),
+    (("objective", "train"), _drifting_takes_whole_batches),
     (("train",), _warmup_fits),
 )
