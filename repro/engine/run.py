@@ -13,7 +13,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from repro.engine import resources
-from repro.engine.device import resolve
+from repro.engine.device import computing, resolve
 from repro.engine.execution import Execution
 from repro.engine.plan import PlannedStage, RunPlan, check_ready_made, needs, plan
 from repro.engine.progress import Progress, Silent
@@ -186,6 +186,8 @@ def _execute(job: _Job) -> Outcome:
             )
             for record in provenance.capture(job.root, cwd=Path.cwd()):
                 execution.record(record)
+            if with_torch:
+                execution.record(computing(device))
             for stage in wanted:
                 if stage.stage_id in execution.done:
                     _reuse(execution, stage)

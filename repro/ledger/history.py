@@ -7,12 +7,12 @@ follow breaks the segment; nothing is reused from a broken segment.
 import json
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from repro import digest
 from repro.errors import LedgerError
@@ -24,6 +24,7 @@ from repro.ledger.records import (
     Checkpoint,
     Measurement,
     Progress,
+    Provenance,
     Record,
     Seal,
     StageEvent,
@@ -64,10 +65,14 @@ class DoneStage:
 
 @frozen(kw_only=True)
 class SavedTraining:
-    """How far one execution of a training came: what another can go on from, by step."""
+    """How far one execution of a training came: what another can go on from, by step.
+
+    `provenance` is what that execution knew of its code and machine, by provider.
+    """
 
     execution_id: str
     checkpoints: tuple[Checkpoint, ...]
+    provenance: Mapping[str, Provenance] = field(factory=dict)
 
 
 def require(root: Path) -> None:
@@ -221,7 +226,11 @@ def saved_training(root: Path, stage_id: str, *, rehearsal: bool = False) -> Sav
     never mixed: one that was resumed records the checkpoints before it once more.
     """
     found = [
-        SavedTraining(execution_id=execution_id, checkpoints=intact)
+        SavedTraining(
+            execution_id=execution_id,
+            checkpoints=intact,
+            provenance={each.provider: each for each in said if isinstance(each, Provenance)},
+        )
         for execution_id, said in _said(root, [stage_id], rehearsal=rehearsal)
         if (intact := _intact(root, said, stage_id))
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from attrs import asdict
 
 from repro.engine.resources.tensors import tensors_digest, write_tensors
@@ -121,6 +122,28 @@ def test_a_lost_checkpoint_is_made_again(tmp_path, places):
     again = query(places["root"], "select step, weights from checkpoints order by step").rows
     assert set(again) == set(rows)
     assert store.check(places["root"], rows[1][1])
+
+
+@pytest.mark.parametrize(("num_threads", "deviations"), [(1, 0), (2, 1)])
+def test_a_training_resumed_elsewhere_says_so(
+    tmp_path, places, monkeypatch, num_threads, deviations
+):
+    """Another number of threads may round otherwise: a claim must know."""
+    spec = tiny.write(tmp_path)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    run([spec], **places)
+    rows = query(places["root"], "select weights from checkpoints order by step").rows
+    store.locate(places["root"], rows[-1][0]).unlink()
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
+    run([spec], **places)
+
+    told = query(places["root"], "select facts from decisions where topic = 'deviation'").rows
+    facts = [json.loads(each) for (each,) in told]
+    changes = [
+        (each["name"], each["then"]["num_threads"], each["now"]["num_threads"]) for each in facts
+    ]
+    assert changes == [("resumed-elsewhere", 1, 2)] * deviations
 
 
 def test_a_rehearsal_is_no_run(tmp_path, places):

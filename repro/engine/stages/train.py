@@ -8,6 +8,7 @@ from torch import nn
 from repro.engine.builders import Materials, builder_of
 from repro.engine.checkpoint import Checkpoint as TrainingState
 from repro.engine.checkpoint import load_weights
+from repro.engine.device import COMPUTING, computing
 from repro.engine.execution import Execution
 from repro.engine.objectives.classify import classify
 from repro.engine.objectives.objective import Objective
@@ -16,7 +17,7 @@ from repro.engine.stages.prepare import known_of, load, load_images
 from repro.engine.train import train as minimize
 from repro.errors import RunError
 from repro.ledger import history, store
-from repro.ledger.records import Checkpoint, Progress
+from repro.ledger.records import Checkpoint, Decision, Progress
 from repro.spec import Stage
 from repro.spec.network import ConvEncoder
 from repro.spec.plan import Training
@@ -108,6 +109,8 @@ def _train(
     saved = earlier.checkpoints if earlier else ()
     for each in saved:
         execution.record(each)  # said again, so that this execution stands alone
+    if earlier:
+        _note_other_place(execution, stage, earlier)
     with execution.progress.track(stage.name, spec.steps) as advance:
         if saved:
             advance(saved[-1].step, "resumed")
@@ -133,6 +136,22 @@ def _train(
         "resumed_after": saved[-1].step if saved else 0,
         "resumed_from": earlier.execution_id if earlier else None,
     }
+
+
+def _note_other_place(execution: Execution, stage: Stage, earlier: history.SavedTraining) -> None:
+    """Record that a training goes on where rounding may differ: no single place repeats it."""
+    now = computing(execution.device).value
+    known = earlier.provenance.get(COMPUTING)
+    then = known.value if known else None
+    if then != now:
+        facts = {
+            "name": "resumed-elsewhere",
+            "resumed_from": earlier.execution_id,
+            "after_step": earlier.checkpoints[-1].step,
+            "then": then,
+            "now": now,
+        }
+        execution.record(Decision(topic="deviation", stage_id=stage.stage_id, facts=facts))
 
 
 def _encoder_training(spec: ConvEncoder) -> Train:
