@@ -15,8 +15,8 @@ from repro.engine.drift import (
     compute_drift,
     drift_loss,
     guidance_weight,
-    reference_drift,
 )
+from tests.engine.drift_oracle import reference_drift
 
 FLOORLESS: dict[str, Any] = {"rule": "algorithm-2", "affinity_floor": 0.0}
 OFFICIAL_TEMPERATURES = (0.02, 0.05, 0.2)
@@ -400,7 +400,7 @@ def test_gradient_is_that_of_the_frozen_target(rule: str):
     generated, positives, unconditional = loss_batch()
 
     loss, drift = drift_loss(generated, positives, unconditional, **loss_options(rule=rule))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
 
     twin = generated.detach().clone().requires_grad_()
     target = (twin / drift.unit + drift.field).detach()
@@ -429,7 +429,7 @@ def test_no_gradient_reaches_the_reals():
     unconditional.requires_grad_()
 
     loss, _ = drift_loss(generated, positives, unconditional, **loss_options())
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
 
     assert positives.grad is None
     assert unconditional.grad is None
@@ -540,6 +540,45 @@ def test_guidance_weight(alpha: float, unconditional: int, weight: float):
     assert 1 / (1 - share) == pytest.approx(alpha)
 
 
+def alone(positive: float, negative: float) -> Drift:
+    """One generated number at 0, one positive, one negative; official rule, one temperature."""
+    x, y, z = (torch.tensor([[[value]]]).double() for value in (0.0, positive, negative))
+    return compute_drift(x, y, z, drop_self_pairs=False, temperatures=(1.0,))
+
+
+def test_a_collapsed_batch_keeps_a_least_scale():
+    """Worked by hand: at distances of 2e-4 and 1e-4, units of 1e-3 bound what noise can do."""
+    drift = alone(2e-4, -1e-4)
+
+    near, far = 1 / (1 + math.exp(-0.1)), 1 / (1 + math.exp(0.1))
+    assert drift.scale.item() == pytest.approx(1.5e-4)
+    assert drift.unit.item() == pytest.approx(1e-3)
+    assert drift.energies.item() == pytest.approx(near * far * 0.3**2)
+    assert drift.field.item() == pytest.approx(1)
+
+
+def test_a_collapsed_batch_keeps_a_least_energy():
+    """Worked by hand: distances below 1e-4 count as 1e-4, drifts below 1e-4 are not enlarged."""
+    drift = alone(4e-8, -4e-8)
+
+    assert drift.scale.item() == pytest.approx(1e-4)
+    assert drift.energies.item() == pytest.approx(1.6e-9)
+    assert drift.field.item() == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("rule", "floor"), [("official", 1e-6), ("algorithm-2", 0.0)])
+def test_a_rule_has_its_own_floor(rule: Any, floor: float):
+    """The released code floors its affinities, Algorithm 2 as printed does not."""
+    batch = (gaussian(1, 4, 2), gaussian(1, 4, 2, seed=1) + 9, gaussian(1, 4, 2, seed=2))
+    options: dict[str, Any] = {"drop_self_pairs": False, "temperatures": (0.05,), "rule": rule}
+
+    field, *others = (
+        compute_drift(*batch, **options, affinity_floor=each).field for each in (None, 1e-6, 0.0)
+    )
+
+    assert [torch.equal(field, other) for other in others] == [floor == 1e-6, floor == 0.0]
+
+
 def test_floor_revives_a_collapsed_batch():
     """Far from every positive a cold drift is zero without the floor and homes in with it."""
     generated = torch.zeros((1, 8, 16), dtype=torch.float64)
@@ -581,7 +620,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype):
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, drift = drift_loss(generated, positives, unconditional, **loss_options())
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     _, single = drift_loss(
         generated.float(), positives.float(), unconditional.float(), **loss_options()
     )

@@ -56,7 +56,7 @@ def save_script(path: Path) -> Path:
             place.register_buffer(leaf, torch.from_numpy(tensors[f"{target}.{name}"]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated; the archives remain
-        torch.jit.script(root).save(str(path))  # type: ignore[no-untyped-call]
+        torch.jit.script(root).save(str(path))
     return path
 
 

@@ -130,7 +130,7 @@ def test_trailing_levels_of_diffusers():
     """The levels are those that diffusers calls trailing."""
     from diffusers import DDIMScheduler
 
-    peer = DDIMScheduler(timestep_spacing="trailing")  # type: ignore[no-untyped-call]
+    peer = DDIMScheduler(timestep_spacing="trailing")
     for steps in (1, 3, 20, 50, 64, 1000):
         peer.set_timesteps(steps)  # type: ignore[attr-defined]
 

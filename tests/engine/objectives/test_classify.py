@@ -31,7 +31,7 @@ def test_learns_the_digits():
     for step in range(60):
         out = objective.loss(network, step=step, micro=0, generator=Generator().manual_seed(step))
         optimizer.zero_grad()
-        out.loss.backward()  # type: ignore[no-untyped-call]
+        out.loss.backward()
         optimizer.step()
         accuracies.append(out.values["accuracy"])
 

@@ -19,6 +19,7 @@ from repro.errors import RunError
 from repro.spec import network as networks
 from repro.spec.data import StandIn, SwissRoll
 from repro.spec.objective import Drifting, FixedAlpha, PowerLawAlpha
+from tests.engine.drift_oracle import reference_drift
 
 GENERATOR = networks.ConvGenerator(noise_dim=4, channels=(8, 8), conditioning_dim=8, num_classes=4)
 SPEC = Drifting(
@@ -62,6 +63,14 @@ class Camera(ConvEncoder):
     def features(self, x: Tensor) -> dict[str, Tensor]:
         self.shown.append(x.detach())
         return super().features(x)
+
+
+class TwoPlaces(Camera):
+    """An encoder of two places: the upper half of an image and the lower."""
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        self.shown.append(x.detach())
+        return {"half": x.reshape(len(x), 2, -1)}
 
 
 def labelled(num_images: int = 40, num_classes: int = 4) -> Images:
@@ -112,6 +121,32 @@ def test_reals_are_of_their_class():
         assert len(set(pixels(rows, 1)[:4])) == 4
 
 
+def test_every_class_is_guided_by_its_own_alpha():
+    """Three classes, two places each: the rows, and their weights, spelled out one by one."""
+    camera = TwoPlaces()
+
+    out, network = step(evolve(SPEC, features=("encoder",)), encoder=camera)
+
+    alpha = network.calls[0][2].view(3, 5)[:, 0].tolist()
+    generated, reals = sorted(camera.shown, key=len)
+    rows = [(index, half) for index in range(3) for half in (slice(0, 4), slice(4, 8))]
+    x = torch.stack([generated.view(3, 5, 8, 8)[i, :, half].flatten(1) for i, half in rows])
+    y = torch.stack([reals.view(3, 6, 8, 8)[i, :, half].flatten(1) for i, half in rows])
+    expected = reference_drift(
+        x,
+        y[:, :4],
+        torch.cat([x, y[:, 4:]], dim=1),
+        drop_self_pairs=True,
+        temperatures=(0.02, 0.05, 0.2),
+        weights=torch.tensor([[1.0] * 5 + [(alpha[i] - 1) * 4 / 2] * 2 for i, _ in rows]),
+    )
+    assert len(set(alpha)) == 3
+    assert out.values["scale/half"] == pytest.approx(expected.scale.item(), rel=1e-5)
+    assert [out.values[f"energy/half/{T}"] for T in ("0.02", "0.05", "0.2")] == pytest.approx(
+        expected.energies.tolist(), rel=1e-4
+    )
+
+
 def test_a_small_class_repeats_its_reals():
     """A class with fewer images than positives is drawn from with replacement."""
     out, _ = step(data=labelled(num_images=8))
@@ -143,7 +178,7 @@ def test_only_the_generator_learns():
     camera = Camera()
     out, network = step(evolve(SPEC, features=("encoder",)), encoder=camera)
 
-    out.loss.backward()  # type: ignore[no-untyped-call]
+    out.loss.backward()
 
     assert all(weight.grad is None for weight in camera.parameters())
     assert all(
@@ -164,7 +199,7 @@ def test_points_spread_over_their_law():
     for index in range(100):
         out = objective.loss(network, step=index, micro=0, generator=Generator().manual_seed(index))
         optimizer.zero_grad()
-        out.loss.backward()  # type: ignore[no-untyped-call]
+        out.loss.backward()
         optimizer.step()
 
     after = network(noise).std(dim=0).min().item()

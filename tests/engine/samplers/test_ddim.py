@@ -38,9 +38,7 @@ def test_ancestral_sampling_is_that_of_diffusers(prediction: Prediction, steps: 
     ensure_torchvision_importable()
     from diffusers import DDPMScheduler
 
-    peer = DDPMScheduler(  # type: ignore[no-untyped-call]
-        prediction_type=DIFFUSERS_PREDICTION[prediction], clip_sample=clip
-    )
+    peer = DDPMScheduler(prediction_type=DIFFUSERS_PREDICTION[prediction], clip_sample=clip)
     levels = trailing_levels(1000, steps)[::-1]
     peer.set_timesteps(timesteps=levels)  # type: ignore[attr-defined]
     generator = Generator().manual_seed(7)
