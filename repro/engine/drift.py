@@ -5,7 +5,7 @@ positives and pushed off the negatives, by mean shifts under a Laplace kernel. T
 
 `official`      the authors' released training code: distances divided by their global mean, the
                 drift of every temperature divided by its root mean square (eqs. 21 and 25).
-`algorithm-2`   the paper's Algorithm 2, on raw distances; as printed with `affinity_floor=0`.
+`algorithm-2`   the paper's Algorithm 2, on raw distances and without a floor.
 
 No gradient passes through a field, so everything here runs without autograd: the loss knows its
 gradient when its value is computed.
@@ -13,14 +13,13 @@ gradient when its value is computed.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
-Rule = Literal["official", "algorithm-2"]
-Coupling = Literal["joint", "separate"]
+from repro.spec.objective import AFFINITY_FLOORS, Coupling, Rule
 
 SQUARED_DISTANCE_EPS = 1e-8
 LEAST_SCALE = 1e-3
@@ -53,20 +52,22 @@ def compute_drift(
     weights: Tensor | None = None,
     rule: Rule = "official",
     coupling: Coupling = "joint",
-    affinity_floor: float = 1e-6,
+    affinity_floor: float | None = None,
 ) -> Drift:
     """The drift of *generated* [R, N, C] towards *positives* [R, P, C], off *negatives* [R, M, C].
 
     With *drop_self_pairs* the first N negatives are the generated vectors themselves, and the pair
     of a vector with itself has no affinity beyond the floor. *weights* [R, M] of the negatives
     multiply their affinities after both softmaxes: there a weight of w equals w copies.
-    *affinity_floor* bounds the product of the two softmaxes from below. *coupling* says whether the
-    softmax over the targets runs over positives and negatives together or over each set alone.
+    *affinity_floor* bounds the product of the two softmaxes from below; the default is the rule's.
+    *coupling* says whether the softmax over the targets runs over positives and negatives together
+    or over each set alone.
 
     Half precisions are computed in float32. The statistics `scale` and `energies` are taken over
     everything that is passed, so pass the whole batch.
     """
     weights = torch.ones_like(negatives[..., 0]) if weights is None else weights
+    floor = AFFINITY_FLOORS[rule] if affinity_floor is None else affinity_floor
     with torch.autocast(generated.device.type, enabled=False):
         x, targets = _centred(generated, torch.cat([negatives, positives], dim=1))
         num_positives = positives.shape[1]
@@ -85,7 +86,7 @@ def compute_drift(
                 num_positives=num_positives,
                 drop_self_pairs=drop_self_pairs,
                 coupling=coupling,
-                floor=affinity_floor,
+                floor=floor,
             )
             drift = _coefficients(affinity.mul_(weight), num_positives=num_positives) @ targets
             energies.append(drift.square().mean())
@@ -104,7 +105,7 @@ def drift_loss(
     temperatures: Sequence[float],
     rule: Rule = "official",
     coupling: Coupling = "joint",
-    affinity_floor: float = 1e-6,
+    affinity_floor: float | None = None,
 ) -> tuple[Tensor, Drift]:
     """The mean of (x/u - sg(x/u + V))^2 over rows, vectors and channels, and the drift V behind it.
 
@@ -209,53 +210,3 @@ def _sides(affinity: Tensor, *, num_positives: int) -> list[Tensor]:
     """Views of the negatives and of the positives among the targets."""
     num_negatives = affinity.shape[2] - num_positives
     return [affinity[:, :, :num_negatives], affinity[:, :, num_negatives:]]
-
-
-@torch.no_grad()
-def reference_drift(
-    generated: Tensor,
-    positives: Tensor,
-    negatives: Tensor,
-    *,
-    drop_self_pairs: bool,
-    temperatures: Sequence[float],
-    weights: Tensor | None = None,
-    rule: Rule = "official",
-    coupling: Coupling = "joint",
-    affinity_floor: float = 1e-6,
-) -> Drift:
-    """`compute_drift` spelled out in float64, straight from the definitions and slow.
-
-    Distances of explicit differences, softmaxes, the masks that the sources add to a self pair, and
-    every target's pull summed: what each faster form is held to.
-    """
-    x, y, z = generated.double(), positives.double(), negatives.double()
-    w = torch.ones_like(z[..., 0]) if weights is None else weights.double()
-    w = torch.cat([w, torch.ones_like(y[..., 0])], dim=1)
-    targets = torch.cat([z, y], dim=1)
-    difference = targets[:, None, :, :] - x[:, :, None, :]
-    distance = difference.square().sum(dim=3).clamp_min(SQUARED_DISTANCE_EPS).sqrt()
-    scale = (w[:, None, :] * distance).mean() / w.mean()
-    official = rule == "official"
-    unit = (scale / x.shape[2] ** 0.5).clamp_min(LEAST_SCALE) if official else scale.new_ones(())
-    if official:
-        distance = distance / scale.clamp_min(LEAST_SCALE)
-    if drop_self_pairs:
-        mask = torch.eye(x.shape[1], targets.shape[1], dtype=torch.float64, device=x.device)
-        distance = distance + mask * (100.0 if official else 1e6)
-    total, energies = torch.zeros_like(x), []
-    for temperature in temperatures:
-        logits = -distance / temperature
-        sides = (slice(None, z.shape[1]), slice(z.shape[1], None))
-        joint = logits.softmax(dim=2)
-        alone = torch.cat([logits[:, :, side].softmax(dim=2) for side in sides], dim=2)
-        over_targets = joint if coupling == "joint" else alone
-        product = over_targets * logits.softmax(dim=1)
-        affinity = product.clamp_min(affinity_floor).sqrt() * w[:, None, :]
-        repel, attract = affinity[:, :, sides[0]], affinity[:, :, sides[1]]
-        pull = repel.sum(2)[..., None] * torch.einsum("rnp,rpc->rnc", attract, y / unit)
-        push = attract.sum(2)[..., None] * torch.einsum("rnm,rmc->rnc", repel, z / unit)
-        energies.append((pull - push).square().mean())
-        norm = energies[-1].clamp_min(LEAST_ENERGY).sqrt() if official else 1.0
-        total += (pull - push) / norm
-    return Drift(field=total, unit=unit, scale=scale, energies=torch.stack(energies))

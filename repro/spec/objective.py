@@ -1,8 +1,9 @@
 """What training minimizes."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from repro.spec.fields import (
     above,
@@ -38,6 +39,11 @@ class PowerLawAlpha:
 
 
 Alpha = FixedAlpha | PowerLawAlpha
+Rule = Literal["official", "algorithm-2"]
+Coupling = Literal["joint", "separate"]
+
+AFFINITY_FLOORS: Mapping[Rule, float] = {"official": 1e-6, "algorithm-2": 0.0}
+"""The lower bound of affinities in the released code; Algorithm 2 as printed has none."""
 
 
 @frozen(kw_only=True)
@@ -49,14 +55,14 @@ class Drifting:
     `features` names the spaces in which samples drift: what the network puts out (`pixels`, for
     points their coordinates) and the stages of the frozen encoder. `rule` is the authors' released
     code (`official`, with distances and drifts normalized over the batch) or the paper's
-    Algorithm 2 on raw distances, as printed with `affinity_floor = 0`. The floor bounds the product
-    of the two softmaxes from below; `coupling` says whether the one over targets runs over
-    positives and negatives together.
+    Algorithm 2 on raw distances. `affinity_floor` bounds the product of the two softmaxes from
+    below; left out, it is the rule's own: 1e-6, and 0 in Algorithm 2. `coupling` says whether the
+    softmax over targets runs over positives and negatives together.
     """
 
     kind: ClassVar = "drifting"
 
-    rule: Literal["official", "algorithm-2"] = "official"
+    rule: Rule = "official"
     temperatures: tuple[float, ...] = several(above(0), default=(0.02, 0.05, 0.2))
     features: tuple[Literal["pixels", "encoder"], ...] = field(
         default=("pixels",), validator=not_empty
@@ -66,8 +72,10 @@ class Drifting:
     num_positive: int = count(default=32, rehearsal=4)
     num_unconditional: int = count(default=8, rehearsal=2, least=0)
     alpha: Alpha = PowerLawAlpha()
-    coupling: Literal["joint", "separate"] = "joint"
-    affinity_floor: float = non_negative(default=1e-6)
+    coupling: Coupling = "joint"
+    affinity_floor: float = non_negative(
+        default=Factory(lambda self: AFFINITY_FLOORS[self.rule], takes_self=True)
+    )
 
 
 @frozen(kw_only=True)

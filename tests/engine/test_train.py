@@ -14,6 +14,7 @@ from torch import Generator, nn
 
 from repro.engine.checkpoint import Checkpoint
 from repro.engine.objectives.objective import LossOut
+from repro.engine.seeds import seeded
 from repro.engine.train import train
 from repro.errors import RunError
 from repro.spec.train import Train
@@ -68,6 +69,31 @@ def test_two_trainings_are_equal():
     second, _ = finish()
 
     assert first == second
+
+
+class Seeds(fakes.Autoencode):
+    """Keep which streams every part of an update draws from."""
+
+    def __init__(self) -> None:
+        self.drawn: list[tuple[int, int]] = []
+
+    def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
+        self.drawn.append((generator.initial_seed(), torch.initial_seed()))
+        return super().loss(network, step=step, micro=micro, generator=generator)
+
+
+def test_every_part_of_an_update_draws_for_itself():
+    """Data and dropout have a stream each, named by seed, update and part."""
+    objective = Seeds()
+
+    finish(evolve(fakes.TRAIN, steps=2), objective=objective)
+
+    places = [(step, micro) for step in (0, 1) for micro in (0, 1)]
+    assert len(set(objective.drawn)) == 4
+    assert objective.drawn == [
+        tuple(seeded(name, 5, *place).initial_seed() for name in ("train", "dropout"))
+        for place in places
+    ]
 
 
 def test_the_seed_matters():
