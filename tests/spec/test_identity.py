@@ -19,6 +19,7 @@ from repro.spec.identity import identity_data
 from repro.spec.train import ConstantEma, WarmupEma
 from tests.spec.strategies import specs, toml_texts
 
+SPECS = Path(__file__).parents[2] / "specs"
 VALID = Path(__file__).parent.parent / "data" / "valid"
 
 
@@ -83,6 +84,19 @@ def test_a_thousand_seeds_have_a_thousand_ids():
 def test_a_changed_kind_moves_the_id():
     """Two components with equal fields are two components."""
     assert identity_data(ConstantEma()) != identity_data(WarmupEma())
+
+
+@pytest.mark.parametrize(("rule", "floor"), [("official", 1e-6), ("algorithm-2", 0.0)])
+def test_a_default_that_follows_another_field_is_hashed_as_its_value(rule: str, floor: float):
+    """Left out or written, the floor of a drifting rule names one run."""
+    toy = SPECS / "toy" / "swiss-roll.toml"
+    left_out, written = (
+        load(toy, overrides=[f'objective.rule="{rule}"', *more])[0]
+        for more in ([], [f"objective.affinity_floor={floor}"])
+    )
+
+    assert left_out.objective == written.objective
+    assert run_id(left_out) == run_id(written)
 
 
 def test_minus_zero_is_zero():
