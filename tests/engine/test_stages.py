@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load
+from sklearn.datasets import load_digits
 
+from repro.engine.evaluation.images import image_facts
 from repro.engine.run import run
 from repro.engine.stages.sample import sheet
 from repro.ledger import history, query, store
 from repro.ledger.records import Artifact
 from repro.metrics.influence import read_influence
+from repro.metrics.reference import read_reference
 from tests.engine import tiny
 
 EVALUATED = (
@@ -113,8 +116,6 @@ def test_an_influence_value_is_kept_for_each_image(root):
 
 def test_real_images_are_images_of_the_data_set(root):
     """What is called real was drawn, without replacement, and not changed."""
-    from sklearn.datasets import load_digits
-
     samples = stage_artifacts(root, "sample", "samples")[2]
     arrays = load(store.check(root, samples.sha256).read_bytes())
 
@@ -137,6 +138,17 @@ def test_uniform_noise_is_that_of_a_frozen_stream(root):
     images = load(store.check(root, samples.sha256).read_bytes())["images"]
 
     assert images[2, :4, 0, 0].tolist() == [168, 237, 22, 210]
+
+
+def test_a_reference_of_some_images_is_drawn_from_all(root):
+    """The twelve are the first of the fixed permutation, not of the file."""
+    (kept,) = stage_artifacts(root, "reference", "reference")
+    facts = read_reference(store.check(root, kept.sha256)).facts
+
+    everything = np.rint(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
+    chosen = everything[np.random.RandomState(0).permutation(1797)[:12]]
+    drawn = image_facts(chosen, quantisation="stored", lossless=True)
+    assert facts["set_digest"] == drawn["set_digest"]
 
 
 def test_a_selection_records_every_candidate(root):
