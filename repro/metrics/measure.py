@@ -202,12 +202,12 @@ def recompute(
         raise IntegrityError(msg) from error
 
 
-def agrees(recorded: float | None, recomputed: float | None, *, scale: float = 0.0) -> bool:
+def agrees(recorded: object, recomputed: float | None, *, scale: float = 0.0) -> bool:
     """Whether a recorded number is the recomputed one, to 1e-6 relative (1e-9 near zero).
 
     *scale* is the size of what the number was computed from, where that is larger than itself.
     """
-    if recorded is None or recomputed is None:
+    if recomputed is None or not isinstance(recorded, int | float):
         return recorded is recomputed
     allowed = max(ABSOLUTE, RELATIVE * scale)
     return math.isclose(recorded, recomputed, rel_tol=RELATIVE, abs_tol=allowed)

@@ -1,6 +1,5 @@
 """The ledger as a report reads it: once, and every proof verified when it is asked for."""
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import fields, frozen
 
 from repro.digest import canonical
-from repro.errors import IntegrityError
+from repro.errors import IntegrityError, SpecError
 from repro.ledger import store
 from repro.ledger.database import query
 from repro.ledger.verify import verify
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from repro.metrics.measure import Value
     from repro.metrics.reference import ReferenceStatistics
 
 
@@ -42,11 +42,16 @@ Record = TypeVar("Record")
 
 
 @frozen(kw_only=True)
-class Recomputed:
-    """A value and its error as the stored files give them now."""
+class ImageSet:
+    """The images of a stored file: a name for each, of its pixels, and what they pair with."""
 
-    value: float
-    se: float | None
+    names: Sequence[str]
+    pairing: str
+
+    @cached_property
+    def different(self) -> frozenset[str]:
+        """The names, each once."""
+        return frozenset(self.names)
 
 
 class Archive:
@@ -56,8 +61,8 @@ class Archive:
         self.root = root
         self._chains: dict[str, str] = {}
         self._checked: dict[str, Path | IntegrityError] = {}
-        self._recomputed: dict[tuple[str, int], Recomputed] = {}
-        self._counts: dict[str, tuple[int, int]] = {}
+        self._recomputed: dict[tuple[str, int], Value] = {}
+        self._image_sets: dict[str, ImageSet] = {}
         self._references: dict[str | None, ReferenceStatistics] = {}
         self._plans: dict[str, Mapping[str, Stage]] = {}
 
@@ -129,15 +134,26 @@ class Archive:
             self._plans[execution_id] = {stage.stage_id: stage for stage in found}
         return self._plans[execution_id]
 
+    @cached_property
+    def unreadable(self) -> Mapping[str, str]:
+        """The executions whose plan cannot be read, and why; they prove nothing, for or against."""
+        found = {}
+        for execution_id in self.executions:
+            try:
+                self.plan(execution_id)
+            except (IntegrityError, SpecError) as error:
+                found[execution_id] = str(error)
+        return found
+
     def upstream(self, row: Row) -> tuple[Stage, ...]:
         """The stage that measured, and every stage that it rests on.
 
         Raises:
-            IntegrityError: the stage is not part of the run that recorded it.
+            IntegrityError: the stage is no evaluation of the run that recorded it.
         """
         plan = self.plan(row.execution_id)
-        if row.stage_id not in plan:
-            msg = f"stage {row.stage_id} is not part of the run that recorded it"
+        if row.stage_id not in plan or plan[row.stage_id].kind != "evaluate":
+            msg = f"stage {row.stage_id} is no evaluation of the run that recorded it"
             raise IntegrityError(msg)
         found: dict[str, Stage] = {}
         waiting = [row.stage_id]
@@ -159,12 +175,12 @@ class Archive:
 
     def whole_reference(self, row: Row) -> bool:
         """Whether the reference is known to hold every image of its split."""
-        part: Any = next(each.spec for each in self.upstream(row) if each.kind == "reference")
-        match part.reference:
-            case DatasetReference(num_images=num_images):
+        parts = [each.spec for each in self._known_upstream(row) if each.kind == "reference"]
+        match [part.reference for part in parts]:
+            case [DatasetReference(num_images=num_images)]:
                 return num_images is None
-            case reference:
-                return isinstance(reference, ShippedReference)
+            case references:
+                return any(isinstance(each, ShippedReference) for each in references)
 
     def sampling(self, row: Row) -> Stage:
         """The stage that made the images of a measurement."""
@@ -193,20 +209,50 @@ class Archive:
 
         return read_influence(self.check(row.influence or "none"), metric=row.metric)
 
-    def counted(self, row: Row) -> tuple[int, int]:
-        """How many images are stored, and how many of them are different.
+    def image_set(self, row: Row) -> ImageSet:
+        """The images that a measurement names.
 
         Raises:
             IntegrityError: the file is missing, changed, or holds no images.
         """
-        if row.samples not in self._counts:
-            images = _tensor(self.check(row.samples), "images")
-            different = {hashlib.sha256(image.tobytes()).digest() for image in images}
-            self._counts[row.samples] = len(images), len(different)
-        return self._counts[row.samples]
+        from repro.metrics.image_set import image_names, pairing
 
-    def recomputed(self, row: Row) -> Recomputed:
-        """The value of a measurement from the stored features, its error from the influence.
+        if row.samples not in self._image_sets:
+            images, sources, labels = _tensors(
+                self.check(row.samples), "images", "sources", "labels"
+            )
+            self._image_sets[row.samples] = ImageSet(
+                names=image_names(images), pairing=pairing(sources, labels)
+            )
+        return self._image_sets[row.samples]
+
+    def left_by(self, row: Row, stage: Stage, *, role: str, sha256: str) -> bool:
+        """Whether a stage left a file, in an execution that the value rests on."""
+        lineage = self.lineage(row)
+        return any(
+            (file.role, file.sha256) == (role, sha256) and file.execution_id in lineage
+            for file in self.files.get(stage.stage_id, ())
+        )
+
+    def checkpoint(self, row: Row) -> Checkpoint | None:
+        """The checkpoint that the images were made from, if it is on record.
+
+        It is of the training and the step in the plan, and its weights are those that were loaded.
+        """
+        sampling, lineage = self.sampling(row), self.lineage(row)
+        wanted = sampling.spec.checkpoint, row.fact("sample", "weights")
+        return next(
+            (
+                each
+                for stage_id in sampling.inputs
+                for each in self.checkpoints.get(stage_id, ())
+                if (each.step, each.weights) == wanted and each.execution_id in lineage
+            ),
+            None,
+        )
+
+    def recomputed(self, row: Row) -> "Value":
+        """The value of a measurement, and all that belongs to it, from the stored features.
 
         Raises:
             IntegrityError: a file is missing or changed, or is not what was measured.
@@ -216,8 +262,8 @@ class Archive:
             self._recomputed[key] = self._recompute(row)
         return self._recomputed[key]
 
-    def _recompute(self, row: Row) -> Recomputed:
-        from repro.metrics import influence, measure
+    def _recompute(self, row: Row) -> "Value":
+        from repro.metrics import measure
         from repro.metrics.features import read_features
 
         features = read_features(self.check(row.features or "none"))
@@ -228,9 +274,8 @@ class Archive:
         if {"digest": reference.digest, **reference.facts} != row.fact("reference"):
             msg = "the stored reference is not the one that the measurement describes"
             raise IntegrityError(msg)
-        value = measure.RECOMPUTE[row.metric](features, reference, row.fact("formula") or {})
-        error = influence.standard_error(self.influence(row)) if row.influence else None
-        return Recomputed(value=value, se=error)
+        formula = row.fact("formula") or {}
+        return measure.recompute(row.metric, features, reference, formula=formula)
 
     def closed(self, row: Row) -> bool:
         """Whether its execution is sealed, or a sealed one reused what it measured."""
@@ -274,14 +319,17 @@ class Archive:
 
     def rests_on(self, row: Row) -> Mapping[str, str]:
         """The digest of every file behind a value, by what the file is."""
+        return {**self.own_files(row), **self._weights(row)}
+
+    def own_files(self, row: Row) -> Mapping[str, str]:
+        """The digests of the files that a measurement names itself, by their role."""
         own = {
             "samples": row.samples,
             "features": row.features,
             "influence": row.influence,
             "reference": row.reference,
         }
-        named = {role: sha256 for role, sha256 in own.items() if sha256 is not None}
-        return named | self._weights(row)
+        return {role: sha256 for role, sha256 in own.items() if sha256 is not None}
 
     @cached_property
     def chosen(self) -> Sequence[tuple[Row, str]]:
@@ -290,7 +338,8 @@ class Archive:
         It is derived from the plans and the values, whatever was recorded of the choice.
         """
         found = {}
-        for execution_id in self.executions:
+        readable = [each for each in self.executions if each not in self.unreadable]
+        for execution_id in readable:
             for stage in self.plan(execution_id).values():
                 if stage.kind == "select" and stage.stage_id not in found:
                     row = self._best(stage)
@@ -299,17 +348,37 @@ class Archive:
         return tuple(found.values())
 
     def shares_samples(self, row: Row, other: Row) -> bool:
-        """Whether two measurements are of sets with images in common."""
-        if row.samples == other.samples:
+        """Whether two measurements are of sets with images in common.
+
+        The stored images tell, and where the other file is gone, weights and seeds.
+
+        Raises:
+            IntegrityError: the images of *row* are missing or changed.
+        """
+        if row.samples == other.samples or self._same_seeds(row, other):
             return True
-        own, others = self.sampling(row), self.sampling(other)
-        if _but_seeds(own) != _but_seeds(others):
+        own = self.image_set(row).different
+        try:
+            return not own.isdisjoint(self.image_set(other).different)
+        except IntegrityError:
             return False
-        first, second = _sample_set(own), _sample_set(others)
-        return bool(
-            first.seed < second.seed + second.num_samples
-            and second.seed < first.seed + first.num_samples
-        )
+
+    def _same_seeds(self, row: Row, other: Row) -> bool:
+        try:
+            first, second = self._drawn(row), self._drawn(other)
+        except (IntegrityError, SpecError):
+            return False
+        common = range(max(first[1].start, second[1].start), min(first[1].stop, second[1].stop))
+        return first[0] == second[0] and bool(common)
+
+    def _drawn(self, row: Row) -> tuple[bytes, range]:
+        """What made the images of a measurement, and from which seeds."""
+        stage = self.sampling(row)
+        sample: Any = stage.spec.sample
+        source, settings = _but_seeds(stage)
+        if isinstance(sample, FromCheckpoint):
+            source = [row.fact("sample", "weights")]
+        return canonical([source, settings]), range(sample.seed, sample.seed + sample.num_samples)
 
     def deviations(self, row: Row) -> set[str]:
         """The deviations that were recorded for anything that a value rests on."""
@@ -344,8 +413,9 @@ class Archive:
 
     def sheet(self, row: Row) -> File | None:
         """The picture of the first images of a measurement."""
-        found = self.files.get(self.sampling(row).stage_id, ())
-        return next((file for file in reversed(found) if file.role == "sheet"), None)
+        sampled = (each for each in self._known_upstream(row) if each.kind == "sample")
+        files = [file for stage in sampled for file in self.files.get(stage.stage_id, ())]
+        return next((file for file in reversed(files) if file.role == "sheet"), None)
 
     def curves(self, stage_id: str) -> Mapping[str, Sequence[tuple[int, float]]]:
         """The recorded numbers of a stage by name: (step, value), repeated steps once."""
@@ -360,15 +430,22 @@ class Archive:
 
     def _weights(self, row: Row) -> dict[str, str]:
         found = {}
-        for stage in self.upstream(row):
+        for stage in self._known_upstream(row):
             saved = self.checkpoints.get(stage.stage_id, ())
-            wanted = (
-                row.checkpoint_step if stage.kind == "train" else saved[-1].step if saved else 0
-            )
-            for checkpoint in saved:
-                if checkpoint.step == wanted:
-                    found[f"{stage.kind} weights after step {wanted}"] = checkpoint.weights
+            if stage.kind == "train":
+                used = self.checkpoint(row)
+            else:
+                used = max(saved, key=lambda each: each.step, default=None)
+            if used is not None:
+                found[f"{stage.kind} weights after step {used.step}"] = used.weights
         return found
+
+    def _known_upstream(self, row: Row) -> tuple[Stage, ...]:
+        """What a measurement rests on, as far as it can be read: to show it, not to judge it."""
+        try:
+            return self.upstream(row)
+        except (IntegrityError, SpecError):
+            return ()
 
     def _by_stage(self, class_: type[Staged], table: str) -> Mapping[str, Sequence[Staged]]:
         by_stage: dict[str, list[Staged]] = defaultdict(list)
@@ -402,28 +479,23 @@ def _primary(select: Stage) -> str:
     return str(part.primary)
 
 
-def _sample_set(sampling: Stage) -> Any:
-    part: Any = sampling.spec
-    return part.sample
-
-
-def _but_seeds(stage: Stage) -> tuple[Any, ...]:
-    """What images are made from, whatever their seeds and number."""
-    sample = {
+def _but_seeds(stage: Stage) -> tuple[Any, Mapping[str, Any]]:
+    """What images are made from, and how, whatever their seeds and number."""
+    settings = {
         name: value
         for name, value in stage.payload["sample"].items()
         if name not in ("seed", "num_samples")
     }
-    return stage.inputs, stage.payload.get("checkpoint"), sample
+    return [*stage.inputs, stage.payload.get("checkpoint")], settings
 
 
-def _tensor(path: Path, name: str) -> "NDArray[Any]":
+def _tensors(path: Path, *names: str) -> "list[NDArray[Any]]":
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        found: NDArray[Any] = load_file(path)[name]
+        found = load_file(path)
+        return [found[name] for name in names]
     except (KeyError, SafetensorError) as error:
-        msg = f"{path}: expected a tensor {name!r} ({error})"
+        msg = f"{path}: expected tensors {', '.join(names)} ({error})"
         raise IntegrityError(msg) from error
-    return found

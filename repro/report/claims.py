@@ -80,8 +80,10 @@ class Subject:
 class Comparison:
     """The metric of one side is less, or greater, than that of another.
 
-    `among` lists every candidate that was tried, so that the best of many is not taken for a
-    winner. `scope = "method"` speaks about training again: it needs three training seeds a side,
+    Every evaluation of the study that is measured in the same way counts as a candidate, so that
+    the best of many is not taken for a winner; `among` adds others.
+
+    `scope = "method"` speaks about training again: it needs three training seeds a side,
     written as a sweep of the spec over `train.seed`.
     """
 
@@ -104,8 +106,8 @@ class Comparison:
 class Extreme:
     """One side has the smallest, or largest, value of a table.
 
-    Without `among` the table is every evaluation of the same spec that is measured in the same way
-    on as many images.
+    The table is every evaluation of the same spec that is measured in the same way on as many
+    images; `among` adds others.
     """
 
     kind: ClassVar = "extreme"

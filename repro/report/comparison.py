@@ -12,18 +12,24 @@ from repro.report.difference import Difference
 from repro.report.gate import Refusal
 from repro.report.rows import Row
 
+NOT_EXTRAPOLATED = "B4: no value extrapolated to infinitely many images is recorded"
+
 Answer = Literal["supported", "refuted", "indistinguishable"]
 
 
 @frozen(kw_only=True)
 class Step:
-    """A difference and what it says of a claim; `note` says why, where it is not its size."""
+    """A difference and what it says of a claim; `note` says why, where it is not its size.
+
+    `caveat` says what it does not say, whatever its size.
+    """
 
     left: str
     right: str
     difference: Difference
     answer: Answer
     note: str = ""
+    caveat: str = ""
 
 
 def incomparable(rows: Sequence[Row], archive: Archive) -> Refusal | None:
@@ -57,13 +63,16 @@ def between_methods(
 
 
 def from_number(row: Row, number: float, *, sign: int) -> Step:
-    """Whether a value lies on the claimed side of a number."""
+    """Whether a value lies on the claimed side of a number (rules B3 and B4)."""
     apart = difference.of(_value(row) - number, _error(row), se_kind=row.se_kind)
+    answer = _answer(apart, sign=sign)
+    note = "" if answer == "indistinguishable" else _bias_above(row, number, apart)
     return Step(
         left=row.evaluation,
         right=f"{number:g}",
         difference=apart,
-        answer=_answer(apart, sign=sign),
+        answer="indistinguishable" if note else answer,
+        note=note,
     )
 
 
@@ -107,12 +116,31 @@ def _bias(left: Sequence[Row], right: Sequence[Row], apart: Difference) -> str:
     if left[0].metric != "fid":
         return ""
     limits = [[row.fact("formula", "extrapolated") for row in side] for side in (left, right)]
-    if any(not isinstance(limit, float) for side in limits for limit in side):
-        return "B4: no value extrapolated to infinitely many images is recorded"
+    if not all(_is_number(limit) for side in limits for limit in side):
+        return NOT_EXTRAPOLATED
     means = [sum(side) / len(side) for side in limits]
     if (means[0] - means[1]) * apart.value <= 0:
         return "B4: extrapolated to infinitely many images, the order is the other way round"
     return ""
+
+
+def _bias_above(row: Row, number: float, apart: Difference) -> str:
+    """Why the bias of a finite sample may have lifted a value above a number, or nothing (rule B4).
+
+    The bias of a Frechet distance is upwards, so a value below the number needs no second look.
+    """
+    if row.metric != "fid" or apart.value < 0:
+        return ""
+    limit = row.fact("formula", "extrapolated")
+    if not _is_number(limit):
+        return NOT_EXTRAPOLATED
+    if limit <= number:
+        return "B4: extrapolated to infinitely many images, the value is not above the number"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _value(row: Row) -> float:

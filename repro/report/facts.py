@@ -82,6 +82,14 @@ def of_denominator(denominator: Denominator) -> Facts:
     return asdict(denominator)
 
 
+def of_unreadable(archive: Archive) -> list[Facts]:
+    """The executions whose plan cannot be read: nothing was taken from them."""
+    return [
+        {"execution_id": execution_id, "reason": reason}
+        for execution_id, reason in archive.unreadable.items()
+    ]
+
+
 def of_measurements(
     entries: Sequence[Entry], judgements: Sequence[Judgement], archive: Archive
 ) -> dict[str, Facts]:
@@ -129,6 +137,7 @@ def _of_step(step: Step) -> Facts:
         "needed": apart.needed,
         "answer": step.answer,
         "note": step.note,
+        "caveat": step.caveat,
     }
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from attrs import frozen
 
-from repro import digest
 from repro.errors import IntegrityError, SpecError
 from repro.metrics import standard
+from repro.metrics.image_set import set_digest
+from repro.metrics.protocol import protocol_facts, protocol_id
 from repro.report.archive import Archive
-from repro.report.rows import Row
+from repro.report.rows import Calibration, Row
+from repro.spec.sample import FromCheckpoint
 
 SMALLEST_DISTANCE = -1e-6
 """A Frechet distance below this is no rounding error."""
@@ -28,8 +30,18 @@ STANDARD_EXTRACTOR: Mapping[str, Any] = {
     "tf32": False,
     "autocast": False,
     "layer": "2048",
+    "code": standard.CODE,
 }
-EXACT = ("stored", "round-half-even")
+POINT_METRICS = ("kid", "precision", "recall")
+"""These need reference features, not moments alone."""
+
+FILES = {
+    "samples": "sample",
+    "features": "evaluate",
+    "influence": "evaluate",
+    "reference": "reference",
+}
+"""Which kind of stage leaves each file of a measurement."""
 
 
 @frozen(kw_only=True)
@@ -77,7 +89,7 @@ def protocol(row: Row, archive: Archive, terms: Terms) -> str | None:
     for side, facts in (("the images", row.facts), ("the reference", row.fact("reference") or {})):
         if problem := _unlike_standard(facts, side):
             return problem
-    if row.fact("images", "quantisation") not in EXACT:
+    if row.fact("images", "quantisation") not in standard.EXACT:
         return f"images were quantised by {row.fact('images', 'quantisation')!r}"
     if row.fact("reference", "extractor", "weights_digest") != standard.POOL3_DIGEST:
         return "the reference was made by another network"
@@ -85,24 +97,17 @@ def protocol(row: Row, archive: Archive, terms: Terms) -> str | None:
 
 
 def recomputed(row: Row, archive: Archive, terms: Terms) -> str | None:
-    """The value is finite and follows from the stored features and reference."""
+    """Value, error, influence values and extrapolation follow from the stored features."""
     del terms
-    from repro.metrics import measure
-
     if row.value is None or not math.isfinite(row.value):
         return f"the value is {row.value}, not a finite number"
     if row.metric == "fid" and row.value < SMALLEST_DISTANCE:
         return f"{row.value} is negative, so it is no distance"
-    again = archive.recomputed(row)
-    if not measure.agrees(row.value, again.value):
-        return f"recorded is {row.value!r}, but the stored features give {again.value!r}"
-    if again.se is not None and not measure.agrees(row.se or 0.0, again.se):
-        return f"recorded error is {row.se!r}, but the influence values give {again.se!r}"
-    return None
+    return _another_result(row, archive)
 
 
 def samples(row: Row, archive: Archive, terms: Terms) -> str | None:
-    """Enough unique, lossless images of one size; every file that they rest on is here, unchanged.
+    """Enough unique, lossless images on both sides; all files are here, from where they should be.
 
     Raises:
         IntegrityError: a file is missing or changed.
@@ -114,10 +119,12 @@ def samples(row: Row, archive: Archive, terms: Terms) -> str | None:
         return "the images were not kept losslessly"
     for sha256 in archive.rests_on(row).values():
         archive.check(sha256)
-    count, unique = archive.counted(row)
-    if (count, unique) != (row.num_samples, row.num_samples):
-        return f"{row.num_samples} images were measured; stored are {count}, {unique} different"
-    return None
+    return (
+        _other_images(row, archive)
+        or _poor_reference(row)
+        or _misplaced(row, archive)
+        or _other_weights(row, archive)
+    )
 
 
 def sealed(row: Row, archive: Archive, terms: Terms) -> str | None:
@@ -143,7 +150,7 @@ def calibrated(row: Row, archive: Archive, terms: Terms) -> str | None:
     for stage in archive.upstream(row):
         if stage.kind == "calibrate" and "allow_biased" not in terms.deviations:
             found = archive.calibrations.get(stage.stage_id, ())
-            if not found or not all(each.passed for each in found):
+            if not found or not all(_gave_known_answer(each) for each in found):
                 return f"sampler {stage.name!r} did not give its known answer"
     unlisted = archive.deviations(row) - set(terms.deviations)
     if unlisted:
@@ -215,23 +222,104 @@ def _unlike_standard(facts: Any, side: str) -> str | None:
 
 def _misnamed(row: Row, archive: Archive) -> str | None:
     """Whether the protocol's id stands for its facts, and they are those of the measurement."""
-    facts = archive.protocols.get(row.protocol_id)
-    if facts is None:
+    named = archive.protocols.get(row.protocol_id)
+    if named is None:
         return f"protocol {row.protocol_id} is not in the ledger"
-    if digest.xxh3_128(digest.canonical(facts)) != row.protocol_id:
+    if protocol_id(named) != row.protocol_id:
         return f"protocol {row.protocol_id} was changed: its facts give another id"
-    own = {
-        "metric": row.metric,
-        "num_samples": row.num_samples,
-        "resize": row.fact("resize"),
-        "reference": row.fact("reference", "digest"),
-    }
-    for name, expected in own.items():
-        if facts.get(name) != expected:
-            return f"{name} of the protocol is {facts.get(name)!r}, measured was {expected!r}"
-    if _at(facts, "extractor", "weights_digest") != row.fact("extractor", "weights_digest"):
-        return "the protocol names another network than the measurement"
+    own = protocol_facts(row.metric, num_samples=row.num_samples, facts=row.facts)
+    for name in own.keys() | named.keys():
+        if named.get(name) != own.get(name):
+            return f"{name} of the protocol is {named.get(name)!r}, measured was {own.get(name)!r}"
     return None
+
+
+def _another_result(row: Row, archive: Archive) -> str | None:
+    from repro.metrics import measure
+
+    again = archive.recomputed(row)
+    for name, setting in again.settings.items():
+        if row.fact("formula", name) != setting:
+            return f"recorded {name} is {row.fact('formula', name)!r}, but it is {setting!r}"
+    extrapolated = again.outcome.get("extrapolated")
+    for name, recorded, expected, scale in (
+        ("value", row.value, again.value, 0.0),
+        ("error", row.se, again.se, 0.0),
+        ("extrapolation", row.fact("formula", "extrapolated"), extrapolated, again.value),
+    ):
+        if not measure.agrees(recorded, expected, scale=scale):
+            return f"recorded {name} is {recorded!r}, but the stored features give {expected!r}"
+    influence = archive.influence(row) if row.influence else None
+    if again.influence is not None and not measure.influence_agrees(influence, again.influence):
+        return "the stored influence values are not those of the stored features"
+    return None
+
+
+def _other_images(row: Row, archive: Archive) -> str | None:
+    """Whether the stored images are not all different, or not the ones that were measured."""
+    found = archive.image_set(row)
+    count, unique = len(found.names), len(found.different)
+    if (count, unique) != (row.num_samples, row.num_samples):
+        return f"{row.num_samples} images were measured; stored are {count}, {unique} different"
+    if row.fact("images", "set_digest") != set_digest(found.names):
+        return "the stored images are not those that were measured"
+    if row.pairing != found.pairing:
+        return "the stored images have other seeds or labels than the measurement says"
+    return None
+
+
+def _poor_reference(row: Row) -> str | None:
+    """Whether the reference is too small, repeats images, or lost some of their bytes."""
+    count, unique = row.fact("reference", "count"), row.fact("reference", "images", "unique")
+    if not isinstance(count, int) or count < standard.MIN_SAMPLES:
+        return f"the reference has {count} images; evidence needs {standard.MIN_SAMPLES}"
+    if unique != count:
+        return f"of the {count} images of the reference, {unique} are different"
+    if row.fact("reference", "images", "lossless") is not True:
+        return "the images of the reference were not kept losslessly"
+    points = row.fact("formula", "reference_count")
+    if row.metric in POINT_METRICS and not (
+        isinstance(points, int) and points >= standard.MIN_SAMPLES
+    ):
+        return f"the reference has features of {points} images; needed are {standard.MIN_SAMPLES}"
+    return None
+
+
+def _misplaced(row: Row, archive: Archive) -> str | None:
+    """Which file was not left by the stage that should have made it, if one was not."""
+    stages = {stage.kind: stage for stage in archive.upstream(row)}
+    for role, sha256 in archive.own_files(row).items():
+        stage = stages[FILES[role]]  # type: ignore[index]
+        if not archive.left_by(row, stage, role=role, sha256=sha256):
+            return f"{role} {_short(sha256)} were not left by {stage.kind} stage {stage.stage_id}"
+    return None
+
+
+def _other_weights(row: Row, archive: Archive) -> str | None:
+    """Whether images of a network were made by weights that are not on record."""
+    part = archive.sampling(row).spec
+    if not isinstance(part.sample, FromCheckpoint):
+        return None
+    if row.checkpoint_step != part.checkpoint:
+        return f"step {row.checkpoint_step} was measured, step {part.checkpoint} is in the plan"
+    if archive.checkpoint(row) is None:
+        loaded = _short(row.fact("sample", "weights"))
+        return f"no checkpoint of step {part.checkpoint} with weights {loaded} is on record"
+    return None
+
+
+def _gave_known_answer(found: Calibration) -> bool:
+    """Whether both errors of a calibration are within their tolerance."""
+    errors = (
+        (found.facts.get(f"{name}_error"), found.facts.get(f"{name}_tolerance"))
+        for name in ("mean", "std")
+    )
+    return found.passed and all(
+        isinstance(error, int | float)
+        and isinstance(allowed, int | float)
+        and abs(error) <= allowed
+        for error, allowed in errors
+    )
 
 
 def _unknown_code(archive: Archive, execution_id: str) -> str | None:

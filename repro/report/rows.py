@@ -95,6 +95,7 @@ class Calibration:
     execution_id: str
     stage_id: str
     passed: bool
+    facts: Mapping[str, Any]
 
 
 @frozen(kw_only=True)

@@ -1,8 +1,9 @@
 """What a side of a claim names: an evaluation of every run that a spec file expands to."""
 
+import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,22 +67,45 @@ def find(name: str, study: Study) -> Side:
     return Side(name=name, path=study.paths[spec], runs=study.runs[spec], stages=found)
 
 
+def comparable(names: Iterable[str], study: Study) -> tuple[str, ...]:
+    """These sides, and every side of the study that is measured as one of them is.
+
+    All of them are candidates of a comparison, whether it names them or not.
+
+    Raises:
+        ClaimError: as `find`.
+    """
+    named = tuple(names)
+    own = [_way(name, study) for name in named]
+    tables = (_table(spec, study.runs[spec][0], own) for spec in study.runs if study.runs[spec])
+    return tuple(dict.fromkeys((*named, *itertools.chain.from_iterable(tables))))
+
+
 def table_of(name: str, study: Study) -> tuple[str, ...]:
     """Every side of the same spec that is measured in the same way on as many images.
 
     Raises:
         ClaimError: as `find`.
     """
-    side = find(name, study)
     spec_name = name.partition(":")[0]
-    known = {stage.stage_id: stage for stage in stages(side.runs[0])}
-    own = _measured(side.stages[0], known)
-    others = [
+    own = [_way(name, study)]
+    return tuple(dict.fromkeys((name, *_table(spec_name, study.runs[spec_name][0], own))))
+
+
+def _way(name: str, study: Study) -> tuple[Any, ...]:
+    """How a side is measured."""
+    side = find(name, study)
+    return _measured(side.stages[0], {stage.stage_id: stage for stage in stages(side.runs[0])})
+
+
+def _table(spec_name: str, spec: Spec, ways: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Every side of a spec that is measured in one of these ways."""
+    known = {stage.stage_id: stage for stage in stages(spec)}
+    return [
         f"{spec_name}:{stage.name}"
         for stage in known.values()
-        if stage.kind == "evaluate" and _measured(stage, known) == own
+        if stage.kind == "evaluate" and _measured(stage, known) in ways
     ]
-    return tuple(dict.fromkeys((name, *others)))
 
 
 def _measured(stage: Stage, known: Mapping[str, Stage]) -> tuple[Any, ...]:

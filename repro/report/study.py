@@ -127,6 +127,7 @@ def _facts(
         "screening": [facts.key(each.row) for each in tables.screening(entries)],
         "refused": [facts.key(each.row) for each in tables.refused(entries)],
         "denominator": facts.of_denominator(tables.denominator(study, archive)),
+        "unreadable": facts.of_unreadable(archive),
         "measurements": measurements,
         "executions": facts.of_executions(executions, archive),
         "trainings": tables.trainings(study),

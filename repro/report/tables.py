@@ -1,5 +1,6 @@
 """Every measurement of a study in its table: evidence by protocol, screening, refused."""
 
+import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +15,7 @@ from repro.report.sides import Study
 from repro.spec import run_id, stages
 
 PAPER_SAMPLES = 50_000
+PAPER_GRADE = "paper-comparable"
 INTERNAL_SAMPLES = 10_000
 MIN_SAMPLING_SEEDS = 3
 
@@ -68,7 +70,7 @@ def entry(row: Row, refusals: tuple[Refusal, ...], archive: Archive) -> Entry:
         refusals=refusals,
         se=row.se,
         se_kind=row.se_kind,
-        grade=_grade(row, archive),
+        grade=grade(row, archive),
     )
 
 
@@ -153,14 +155,14 @@ def trainings(study: Study) -> dict[str, str]:
     }
 
 
-def _grade(row: Row, archive: Archive) -> str:
+def grade(row: Row, archive: Archive) -> str:
     """What a value may stand beside (evaluation rule A3)."""
     if row.num_samples < MIN_SAMPLES:
         return "screening"
     if row.num_samples < INTERNAL_SAMPLES:
         return "internal, small n"
     whole = row.num_samples >= PAPER_SAMPLES and archive.whole_reference(row)
-    return "paper-comparable" if whole else "internal"
+    return PAPER_GRADE if whole else "internal"
 
 
 def _evaluations(study: Study) -> list[str]:
@@ -171,17 +173,26 @@ def _evaluations(study: Study) -> list[str]:
 
 
 def _over_seeds(found: Iterable[Entry], archive: Archive) -> Iterable[Entry]:
-    """Errors from three or more sampling seeds replace those from one set (evaluation rule A4)."""
+    """Errors from three or more sampling seeds replace those from one set (evaluation rule A4).
+
+    Sets with images in common would agree better than fresh ones do, so they keep their own errors.
+    """
     alike: dict[object, list[Entry]] = {}
     for entry in found:
         alike.setdefault(_but_the_seed(entry, archive), []).append(entry)
     for group in alike.values():
-        if len(group) < MIN_SAMPLING_SEEDS:
+        if len(group) < MIN_SAMPLING_SEEDS or not _disjoint(group, archive):
             yield from group
             continue
         spread = statistics.stdev(entry.row.value or 0.0 for entry in group)
         kind = f"over {len(group)} sampling seeds"
         yield from (evolve(entry, se=spread, se_kind=kind) for entry in group)
+
+
+def _disjoint(group: Sequence[Entry], archive: Archive) -> bool:
+    """Whether no two of the sets have an image in common."""
+    pairs = itertools.combinations(group, 2)
+    return not any(archive.shares_samples(first.row, second.row) for first, second in pairs)
 
 
 def _but_the_seed(entry: Entry, archive: Archive) -> object:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from attrs import evolve, frozen
 
 from repro.errors import ClaimError
-from repro.report import comparison, gate, sides
+from repro.report import comparison, gate, sides, tables
 from repro.report.archive import Archive
 from repro.report.claims import Claim, Comparison, Extreme, Threshold, Verdict
 from repro.report.claims import sides as sides_of
@@ -43,7 +43,8 @@ class Refused:
 class Judgement:
     """A claim, its verdict and why, and all evidence that was admitted or refused.
 
-    `checked` is false where nothing could be asked: the spec cannot be read, or was never run.
+    `checked` is false where nothing could be asked: the spec cannot be read, or was never run to
+    this measurement.
     """
 
     claim: Claim
@@ -75,11 +76,17 @@ class Evidence:
         """Whether every run of the side has its admitted measurement."""
         return len(self.admitted) == len(self.side.stages)
 
+    @property
+    def unmeasured(self) -> bool:
+        """Whether a run of the side never came to its measurement: nothing was refused."""
+        return any(each.row is None for each in self.refused)
+
 
 def judge(claim: Claim, study: Study, archive: Archive) -> Judgement:
     """Hold a claim against the ledger."""
     try:
         named = _named(claim, study)
+        candidates = len(sides.comparable(sides_of(claim), study))
     except ClaimError as error:
         return Judgement(claim=claim, verdict="unproven", why=str(error), checked=False)
     found = {side.name: _gather(side, claim, archive) for side in named}
@@ -95,7 +102,7 @@ def judge(claim: Claim, study: Study, archive: Archive) -> Judgement:
     incomplete = [each for each in found.values() if not each.complete]
     if incomplete:
         return _without_evidence(unjudged, incomplete)
-    return _with_evidence(unjudged, found, archive)
+    return _with_evidence(unjudged, found, archive, candidates=candidates)
 
 
 def _named(claim: Claim, study: Study) -> list[Side]:
@@ -105,8 +112,8 @@ def _named(claim: Claim, study: Study) -> list[Side]:
         ClaimError: one cannot be found, or names several runs where the claim needs one.
     """
     names = sides_of(claim)
-    if isinstance(claim, Extreme) and not claim.among:
-        names = sides.table_of(claim.side, study)
+    if isinstance(claim, Extreme):
+        names = tuple(dict.fromkeys((*names, *sides.table_of(claim.side, study))))
         if len(names) == 1:
             msg = f"{claim.side}: nothing else in its spec is measured in the same way"
             raise ClaimError(msg)
@@ -185,18 +192,21 @@ def _without_evidence(judgement: Judgement, incomplete: Sequence[Evidence]) -> J
     if outdated := next((each for each in incomplete if each.outdated), None):
         why = f"{outdated.side.name}: {outdated.outdated}"
         return evolve(judgement, verdict="stale", why=why)
+    if unmeasured := next((each for each in incomplete if each.unmeasured), None):
+        why = f"{unmeasured.side.name}: never measured; run its spec to the end"
+        return evolve(judgement, why=why, checked=False)
     rules = {refusal.rule: None for each in missing.refused for refusal in each.refusals}
     return evolve(judgement, why=f"{missing.side.name}: refused by {', '.join(rules)}")
 
 
 def _with_evidence(
-    judgement: Judgement, found: Mapping[str, Evidence], archive: Archive
+    judgement: Judgement, found: Mapping[str, Evidence], archive: Archive, *, candidates: int
 ) -> Judgement:
     rows = [row for each in found.values() for row in each.admitted]
     refusal = comparison.incomparable(rows, archive) or _too_few_seeds(judgement.claim, found)
     if refusal:
         return evolve(judgement, why=f"{refusal.rule}: {refusal.reason}")
-    steps = tuple(_steps(judgement.claim, found, archive))
+    steps = tuple(_steps(judgement.claim, found, archive, candidates=candidates))
     answers = [step.answer for step in steps]
     for verdict in ("refuted", "indistinguishable"):
         if verdict in answers:
@@ -206,17 +216,18 @@ def _with_evidence(
     return evolve(judgement, verdict="supported", why=_said(closest), steps=steps)
 
 
-def _steps(claim: Claim, found: Mapping[str, Evidence], archive: Archive) -> Iterator[Step]:
+def _steps(
+    claim: Claim, found: Mapping[str, Evidence], archive: Archive, *, candidates: int
+) -> Iterator[Step]:
+    """The differences that decide a claim; *candidates* is how many could have been named."""
     sign = SIGNS[claim.relation]
     first = {name: each.admitted[0] for name, each in found.items()}
     match claim:
         case Comparison(scope="method"):
-            candidates = max(2, len(claim.among))
             left, right = found[claim.left].admitted, found[claim.right].admitted
             step = comparison.between_methods(left, right, sign=sign, candidates=candidates)
             yield _named_after(step, claim.left, claim.right)
         case Comparison():
-            candidates = max(2, len(claim.among))
             step = comparison.between_rows(
                 first[claim.left],
                 first[claim.right],
@@ -229,11 +240,20 @@ def _steps(claim: Claim, found: Mapping[str, Evidence], archive: Archive) -> Ite
             own = first.pop(claim.side)
             for name, row in first.items():
                 step = comparison.between_rows(
-                    own, row, sign=sign, candidates=len(found), archive=archive
+                    own, row, sign=sign, candidates=candidates, archive=archive
                 )
                 yield _named_after(step, claim.side, name)
         case Threshold():
-            yield comparison.from_number(first[claim.side], claim.value, sign=sign)
+            row = first[claim.side]
+            step = comparison.from_number(row, claim.value, sign=sign)
+            yield evolve(step, caveat=_caveat(tables.grade(row, archive)))
+
+
+def _caveat(grade: str) -> str:
+    """What a value of this grade may not stand beside (rule A3)."""
+    if grade == tables.PAPER_GRADE:
+        return ""
+    return f"the value is {grade}: the number may not be one of a paper"
 
 
 def _named_after(step: Step, left: str, right: str) -> Step:
@@ -266,6 +286,10 @@ def _too_few_seeds(claim: Claim, found: Mapping[str, Evidence]) -> Refusal | Non
 
 
 def _said(step: Step) -> str:
+    return "; ".join(filter(None, (_decided(step), step.caveat)))
+
+
+def _decided(step: Step) -> str:
     apart = step.difference
     size = with_sign(apart.value, apart.se)
     text = f"{step.left} − {step.right} = {size} ({apart.se_kind}), "

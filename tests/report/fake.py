@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from PIL import Image
 from safetensors.numpy import save
 
-from repro import digest
+from repro.digest import canonical, sha256
 from repro.ledger import store
 from repro.ledger.records import (
     Artifact,
@@ -30,9 +30,11 @@ from repro.ledger.records import (
 from repro.ledger.segment import Segment, begin
 from repro.metrics import frechet, measure
 from repro.metrics.features import Features, encode_features
+from repro.metrics.image_set import image_names, pairing, set_digest
 from repro.metrics.influence import encode_influences
+from repro.metrics.protocol import protocol_facts, protocol_id
 from repro.metrics.reference import ReferenceStatistics, encode_reference
-from repro.metrics.standard import POOL3_DIGEST, RESIZE
+from repro.metrics.standard import CODE, POOL3_DIGEST, RESIZE
 from repro.spec import Spec, Stage, canonical_spec, load, run_id, stages
 
 DIMENSIONS = 4
@@ -46,7 +48,7 @@ EXTRACTOR: Mapping[str, Any] = {
     "name": "inception-v3-compat",
     "weights": "standard",
     "weights_digest": POOL3_DIGEST,
-    "code": {"torch_fidelity": "0.4.0"},
+    "code": dict(CODE),
     "dtype": "float32",
     "device": "cpu",
     "tf32": False,
@@ -54,8 +56,18 @@ EXTRACTOR: Mapping[str, Any] = {
     "backend": "torch",
     "layer": "2048",
 }
-FORMULAS = {"fid": measure.fid, "kid": measure.kernel_distance}
+FORMULAS = {
+    "fid": measure.fid,
+    "kid": measure.kernel_distance,
+    "prc": measure.precision_recall,
+}
 PROBE: Mapping[str, Any] = {"before": 4e-6, "after": 4e-6, "tolerance": 1e-4}
+CALIBRATION: Mapping[str, Any] = {
+    "mean_error": 0.01,
+    "std_error": -0.1,
+    "mean_tolerance": 0.05,
+    "std_tolerance": 0.3,
+}
 RANDOM_DIGEST = "sha256:" + "d" * 64
 
 
@@ -71,6 +83,8 @@ class Made:
     fields: Mapping[str, Any] = {}
     scale: float = 1.0
     duplicates: int = 0
+    reference_count: int = 4096
+    num_features: int = 2100
     reference_facts: Mapping[str, Any] = {}
 
 
@@ -81,6 +95,8 @@ class Attempt:
     purpose: Any = "run"
     provenance: Sequence[Provenance] = (COMMITTED, SYSTEM)
     calibrated: bool = True
+    calibration: Mapping[str, Any] = CALIBRATION
+    checkpoints: Sequence[int] = (0, 2)
     decisions: Sequence[Decision] = ()
     until: str = ""
     """The evaluation before which the process is killed, if it is."""
@@ -173,11 +189,14 @@ def _do(
 ) -> None:
     match stage.kind:
         case "train":
-            _train(root, segment, stage)
+            _train(root, segment, stage, attempt.checkpoints)
         case "calibrate":
             segment.append(
                 Calibration(
-                    stage_id=stage.stage_id, subject={}, facts={}, passed=attempt.calibrated
+                    stage_id=stage.stage_id,
+                    subject={},
+                    facts=attempt.calibration,
+                    passed=attempt.calibrated,
                 )
             )
         case "sample":
@@ -188,9 +207,15 @@ def _do(
             pass
 
 
-def _train(root: Path, segment: Segment, stage: Stage) -> None:
-    for step in (0, 2):
-        stored = store.put_bytes(root, f"weights {stage.stage_id} {step}".encode())
+def _weights(stage: Stage, step: int) -> bytes:
+    """Weights that depend on the network and its seed, not on how often they are saved."""
+    train = {k: v for k, v in stage.payload["train"].items() if k != "checkpoint_every"}
+    return f"weights {canonical({**stage.payload, 'train': train}).decode()} {step}".encode()
+
+
+def _train(root: Path, segment: Segment, stage: Stage, steps: Sequence[int]) -> None:
+    for step in steps:
+        stored = store.put_bytes(root, _weights(stage, step))
         segment.append(Checkpoint(stage_id=stage.stage_id, step=step, weights=stored.sha256))
     for step in (1, 2):
         values = {
@@ -201,24 +226,30 @@ def _train(root: Path, segment: Segment, stage: Stage) -> None:
         segment.append(Progress(stage_id=stage.stage_id, step=step, values=values))
 
 
-def _images(stage: Stage, duplicates: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Images [n, 2, 2, 3], each another one, the last ones repeated."""
+def _samples(stage: Stage, duplicates: int) -> dict[str, Any]:
+    """Images [n, 2, 2, 3], each another one, the last ones repeated; their seeds and labels."""
     sample: Any = stage.spec
     count, first = sample.sample.num_samples, sample.sample.seed
-    numbers = np.arange(first, first + count, dtype=">u4")
+    sources = np.arange(first, first + count)
     images = np.zeros((count, 12), np.uint8)
-    images[:, :4] = numbers.view(np.uint8).reshape(count, 4)
+    images[:, :4] = sources.astype(">u4").view(np.uint8).reshape(count, 4)
     images[:, 4:] = np.frombuffer(bytes.fromhex(stage.stage_id)[:8], np.uint8)
     if duplicates:
         images[-duplicates:] = images[0]
-    return images.reshape(count, 2, 2, 3)
+    return {
+        "images": images.reshape(count, 2, 2, 3),
+        "sources": sources,
+        "labels": np.zeros(count, np.int64),
+    }
 
 
 def _sample(root: Path, segment: Segment, stage: Stage, made: Made) -> None:
-    images = _images(stage, made.duplicates)
-    _keep(root, segment, stage, "samples", save({"images": images}), "samples.safetensors")
+    samples = _samples(stage, made.duplicates)
+    _keep(root, segment, stage, "samples", save(samples), "samples.safetensors")
     file = io.BytesIO()
-    tiles = np.random.default_rng(len(images)).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    tiles = np.random.default_rng(len(samples["images"])).integers(
+        0, 256, (96, 96, 3), dtype=np.uint8
+    )
     Image.fromarray(tiles).save(file, "PNG")
     _keep(root, segment, stage, "sheet", file.getvalue(), "sheet.png", "image/png")
 
@@ -226,94 +257,110 @@ def _sample(root: Path, segment: Segment, stage: Stage, made: Made) -> None:
 def _evaluate(
     root: Path, segment: Segment, stage: Stage, wanted: Mapping[str, Stage], made: Made
 ) -> None:
-    (sampling,) = [wanted[each] for each in stage.inputs if wanted[each].kind == "sample"]
-    sample: Any = sampling.spec
-    count, seed = sample.sample.num_samples, sample.sample.seed
-    random = np.random.default_rng(seed + int(1000 * made.shift))
-    points = random.normal(size=(count, DIMENSIONS)).astype(np.float32)
-    points = points * np.float32(made.scale) + np.float32(made.shift)
-    features = Features(pool3=points)
-    reference = reference_statistics(made.reference_facts)
-    values = {
-        each["kind"]: FORMULAS[each["kind"]](features, reference)[0]
+    inputs = {wanted[each].kind: wanted[each] for each in stage.inputs}
+    sampling: Any = inputs["sample"]
+    reference = reference_statistics(made)
+    features = _features(sampling.spec.sample, made)
+    values = [
+        value
         for each in stage.payload["metrics"]
-    }
-    influence = {name: value.influence for name, value in values.items()}
-    data = {
-        "features": encode_features(features),
-        "influence": encode_influences(influence),  # type: ignore[arg-type]
-        "reference": encode_reference(reference),
-    }
+        for value in FORMULAS[each["kind"]](features, reference)
+    ]
+    influence = {each.metric: each.influence for each in values if each.influence is not None}
     files = {
-        role: _keep(root, segment, stage, role, each, f"{role}.safetensors")
-        for role, each in data.items()
-    }
-    images = _images(sampling, made.duplicates)
-    samples = store.put_bytes(root, save({"images": images})).sha256
-    for metric, value in values.items():
-        facts = replaced(
-            {
-                "extractor": EXTRACTOR,
-                "probe": PROBE,
-                "resize": RESIZE,
-                "images": {
-                    "count": count,
-                    "unique": count - made.duplicates,
-                    "sizes": [[2, 2]],
-                    "channels": 3,
-                    "lossless": True,
-                    "quantisation": "round-half-even",
-                },
-                "reference": {"digest": reference.digest, **reference.facts},
-                "formula": {**value.settings, **value.outcome},
-            },
-            made.facts,
+        role: _keep(root, segment, owner, role, data, f"{role}.safetensors")
+        for role, owner, data in (
+            ("features", stage, encode_features(features)),
+            ("influence", stage, encode_influences(influence)),
+            ("reference", inputs["reference"], encode_reference(reference)),
         )
-        protocol = {
-            "metric": metric,
-            "num_samples": count,
-            "extractor": {
-                name: facts["extractor"][name] for name in ("name", "weights", "weights_digest")
-            },
-            "resize": facts["resize"],
-            "reference": facts["reference"]["digest"],
-        }
-        protocol_id = digest.xxh3_128(digest.canonical(protocol))
-        segment.append(Protocol(protocol_id=protocol_id, facts=protocol))
+    }
+    samples = _samples(sampling, made.duplicates)
+    files["samples"] = store.put_bytes(root, save(samples)).sha256
+    for value in values:
+        facts = _facts(samples, value, reference, _sample_facts(sampling, wanted), made)
+        count = len(samples["images"])
+        protocol = protocol_facts(value.metric, num_samples=count, facts=facts)
+        segment.append(Protocol(protocol_id=protocol_id(protocol), facts=protocol))
         measurement = Measurement(
             stage_id=stage.stage_id,
             evaluation=stage.name,
-            checkpoint_step=sample.checkpoint,
-            metric=metric,
+            checkpoint_step=sampling.spec.checkpoint,
+            metric=value.metric,
             value=value.value,
             se=value.se,
             se_kind=value.se_kind,
             unit=value.unit,
             num_samples=count,
-            protocol_id=protocol_id,
-            samples=samples,
+            protocol_id=protocol_id(protocol),
+            samples=files["samples"],
             features=files["features"],
-            influence=files["influence"],
+            influence=None if value.influence is None else files["influence"],
             reference=files["reference"],
-            pairing=digest.sha256(str((seed, count)).encode()),
+            pairing=pairing(samples["sources"], samples["labels"]),
             facts=facts,
         )
         segment.append(evolve(measurement, **made.fields))
 
 
-def reference_statistics(changes: Mapping[str, Any]) -> ReferenceStatistics:
-    """Statistics of 4,096 standard normal points."""
-    points = np.random.default_rng(7).normal(size=(4096, DIMENSIONS)).astype(np.float32)
+def _features(sample: Any, made: Made) -> Features:
+    random = np.random.default_rng(sample.seed + int(1000 * made.shift))
+    points = random.normal(size=(sample.num_samples, DIMENSIONS)).astype(np.float32)
+    return Features(pool3=points * np.float32(made.scale) + np.float32(made.shift))
+
+
+def _sample_facts(sampling: Stage, wanted: Mapping[str, Stage]) -> dict[str, Any]:
+    """What the sample stage says of itself: of a network, the weights that it loaded."""
+    part: Any = sampling.spec
+    trained = [wanted[each] for each in sampling.inputs if wanted[each].kind == "train"]
+    return {"weights": sha256(_weights(trained[0], part.checkpoint))} if trained else {}
+
+
+def _facts(
+    samples: Mapping[str, Any],
+    value: measure.Value,
+    reference: ReferenceStatistics,
+    sample: Mapping[str, Any],
+    made: Made,
+) -> dict[str, Any]:
+    count = len(samples["images"])
+    facts = {
+        "extractor": EXTRACTOR,
+        "probe": PROBE,
+        "resize": RESIZE,
+        "images": {
+            "count": count,
+            "unique": count - made.duplicates,
+            "sizes": [[2, 2]],
+            "channels": 3,
+            "lossless": True,
+            "quantisation": "round-half-even",
+            "set_digest": set_digest(image_names(samples["images"])),
+        },
+        "reference": {"digest": reference.digest, **reference.facts},
+        "formula": {**value.settings, **value.outcome},
+        "sample": sample,
+    }
+    return replaced(facts, made.facts)
+
+
+def reference_statistics(made: Made) -> ReferenceStatistics:
+    """Statistics of standard normal points, 4,096 unless it says otherwise."""
+    count = made.reference_count
+    points = np.random.default_rng(7).normal(size=(count, DIMENSIONS)).astype(np.float32)
     facts = {
         "dataset": "cifar10",
         "split": "test",
-        "count": 4096,
+        "count": count,
+        "images": {"count": count, "unique": count, "lossless": True},
         "extractor": EXTRACTOR,
         "resize": RESIZE,
         "probe": PROBE,
     }
     return ReferenceStatistics(
-        moments=frechet.moments(points), features=points[:200], facts=replaced(facts, changes)
+        moments=frechet.moments(points),
+        features=points[: made.num_features],
+        facts=replaced(facts, made.reference_facts),
     )
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from repro.report import difference
+from repro.report import difference, student
 
 
 @pytest.mark.parametrize(("candidates", "critical"), [(1, 1.96), (2, 1.96), (5, 2.81), (10, 3.26)])
@@ -50,3 +50,26 @@ def test_methods_closer_than_retraining_moves_them_are_not_told_apart():
     apart = difference.between_methods([100.0, 100.01, 100.02], [101.2, 101.21, 101.22])
 
     assert (apart.z > 100, apart.shown) == (True, False)
+
+
+def test_few_training_seeds_need_a_larger_difference():
+    """Three seeds a side know their noise badly: 2.78 errors, not 1.96; else up to 4.30."""
+    alike = difference.between_methods([10.0, 11.0, 12.0], [20.0, 21.0, 22.0])
+    unlike = difference.between_methods([10.0, 11.0, 12.0], [20.0, 20.0, 20.0])
+
+    assert alike.critical == pytest.approx(2.776, abs=1e-3)
+    assert unlike.critical == pytest.approx(4.303, abs=1e-3)
+
+
+def test_methods_without_spread_are_told_apart():
+    """No noise over seeds is no division by zero."""
+    assert difference.between_methods([1.0] * 3, [2.0] * 3).shown
+
+
+@pytest.mark.parametrize(
+    ("tail", "freedom", "expected"),
+    [(0.025, 2, 4.3027), (0.025, 4, 2.7764), (0.005, 10, 3.1693), (0.025, 100, 1.9840)],
+)
+def test_the_quantiles_are_those_of_the_tables(tail, freedom, expected):
+    """Student's t, one tail."""
+    assert student.quantile(tail, freedom=freedom) == pytest.approx(expected, abs=1e-4)

@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from repro.digest import canonical, xxh3_128
 from repro.ledger import store
-from repro.ledger.records import Decision, Provenance
+from repro.ledger.records import Decision, Provenance, Start
+from repro.ledger.segment import begin
+from repro.metrics.influence import encode_influences
 from repro.metrics.standard import POOL3_DIGEST
 from repro.report import gate
 from repro.report.archive import Archive
 from repro.report.gate import RULES, Terms
 from repro.report.rows import Row
 from tests.report.conftest import Project, noise_spec, trained_spec
-from tests.report.fake import COMMITTED, RANDOM_DIGEST, Attempt, Made
+from tests.report.fake import CALIBRATION, COMMITTED, RANDOM_DIGEST, Attempt, Made
 
 BROKEN = {
     "random-weights": ("weights", Made(facts={"extractor.weights_digest": RANDOM_DIGEST})),
@@ -45,6 +48,17 @@ BROKEN = {
         Made(facts={"reference.split": "train"}),
     ),
     "screening": ("samples", Made()),
+    "other-code": ("protocol", Made(facts={"extractor.code.torch-fidelity": "0.5.0"})),
+    "reference-code": ("protocol", Made(reference_facts={"extractor.code": {}})),
+    "no-influence": ("recomputed", Made(fields={"influence": None})),
+    "edited-extrapolation": ("recomputed", Made(facts={"formula.extrapolated": 9.0})),
+    "no-extrapolation": ("recomputed", Made(facts={"formula.extrapolated": None})),
+    "edited-formula": ("recomputed", Made(facts={"formula.ddof": 0})),
+    "small-reference": ("samples", Made(reference_count=2048)),
+    "repetitive-reference": ("samples", Made(reference_facts={"images.unique": 4095})),
+    "lossy-reference": ("samples", Made(reference_facts={"images.lossless": False})),
+    "other-set": ("samples", Made(facts={"images.set_digest": "sha256:0"})),
+    "other-pairing": ("samples", Made(fields={"pairing": "sha256:0"})),
     "duplicates": ("samples", Made(duplicates=7)),
     "lossy": ("samples", Made(facts={"images.lossless": False})),
 }
@@ -126,7 +140,95 @@ def test_a_reference_is_held_to_its_own_facts(project: Project):
     store.put_file(project.root, store.locate(other.root, stranger))
     found = rules(evolve(row, reference=stranger), archive)
 
-    assert found == ["recomputed"]
+    assert found == ["recomputed", "samples"]
+
+
+def test_an_error_of_its_own_influence_is_refused(project: Project):
+    """Influence values that are not those of the features prove no error, however they agree."""
+    project.run(noise_spec("sound"))
+    archive = Archive(project.root)
+    row = project.row("sound", archive)
+    small = encode_influences({"fid": 1e-6 * archive.influence(row)})
+    stored = store.put_bytes(project.root, small).sha256
+    forged = evolve(row, influence=stored, se=1e-6 * (row.se or 0.0))
+
+    reasons = {each.rule: each.reason for each in gate.refusals(forged, archive, Terms())}
+
+    assert reasons["recomputed"].startswith("recorded error is ")
+    honest_error = RULES["recomputed"](evolve(row, influence=stored), archive, Terms())
+    assert honest_error == "the stored influence values are not those of the stored features"
+
+
+@pytest.mark.parametrize(("num_features", "expected"), [(2100, []), (2048, ["samples"])])
+def test_points_need_enough_reference_features(
+    num_features: int, expected: list[str], project: Project
+):
+    """Moments of 4,096 images do not help a metric that is made of points."""
+    spec = noise_spec("sound").replace('kind = "fid"', 'kind = "kid"')
+    project.run(spec, sound=Made(num_features=num_features))
+    archive = Archive(project.root)
+
+    assert rules(project.row("sound", archive), archive) == expected
+
+
+@pytest.mark.parametrize("role", ["samples", "features", "influence"])
+def test_a_file_of_another_stage_is_refused(role: str, project: Project):
+    """Files are evidence of what their own stage did, even if their bytes are as they were."""
+    project.run(noise_spec("other", "good"), other=Made(shift=3.0))
+    archive = Archive(project.root)
+    good, other = (project.row(name, archive) for name in ("good", "other"))
+    forged = evolve(good, **{role: getattr(other, role)})
+
+    assert "samples" in rules(forged, archive)
+
+
+def test_borrowed_features_are_refused(project: Project):
+    """The value of another stage, with that stage's own files, is consistent, and not of these."""
+    project.run(noise_spec("good", "bad"), bad=Made(shift=3.0))
+    archive = Archive(project.root)
+    good, bad = (project.row(name, archive) for name in ("good", "bad"))
+    names = ("value", "se", "features", "influence")
+    forged = evolve(
+        bad,
+        facts={**bad.facts, "formula": good.facts["formula"]},
+        **{name: getattr(good, name) for name in names},
+    )
+
+    (refusal,) = gate.refusals(forged, archive, Terms())
+
+    assert (refusal.rule, refusal.reason.split()[0]) == ("samples", "features")
+
+
+def test_images_without_their_checkpoint_are_refused(project: Project):
+    """What made them must be on record, not only named."""
+    project.run(trained_spec(("trained", 2, 0)), attempt=Attempt(checkpoints=(0,)))
+    archive = Archive(project.root)
+
+    (refusal,) = gate.refusals(project.row("trained", archive), archive, Terms())
+
+    assert (refusal.rule, "no checkpoint of step 2" in refusal.reason) == ("samples", True)
+
+
+def test_images_of_other_weights_are_refused(project: Project):
+    """The checkpoint of the step is there, but another file was loaded."""
+    loaded = Made(facts={"sample.weights": RANDOM_DIGEST})
+    project.run(trained_spec(("trained", 2, 0)), trained=loaded)
+    archive = Archive(project.root)
+
+    assert rules(project.row("trained", archive), archive) == ["samples"]
+
+
+def test_a_plan_that_cannot_be_read_refuses_nothing_else(project: Project):
+    """An execution of a plug-in that is gone is listed, and takes no other row with it."""
+    project.run(noise_spec("sound"))
+    gone = canonical({"schema": 1, "spec": {"plugin": {"kind": "gone"}}})
+    start = Start(purpose="run", run_id=xxh3_128(gone), canonical_spec=gone.decode())
+    segment = begin(project.root, start)
+    segment.seal("done")
+    archive = Archive(project.root)
+
+    assert rules(project.row("sound", archive), archive) == []
+    assert list(archive.unreadable) == [segment.execution_id]
 
 
 @pytest.mark.parametrize("role", ["samples", "features", "influence", "reference"])
@@ -187,6 +289,20 @@ def test_a_sealed_execution_vouches_for_what_it_reuses(project: Project):
     archive = Archive(project.root)
 
     assert rules(project.row("first", archive), archive) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{}, {**CALIBRATION, "std_error": -0.4}, {**CALIBRATION, "mean_error": "nan"}],
+    ids=["nothing recorded", "spread too small", "not a number"],
+)
+def test_a_calibration_is_judged_by_its_errors(found: dict[str, Any], project: Project):
+    """The word "passed" proves nothing."""
+    spec = trained_spec(("trained", 2, 0), sampler=ddpm(allow_biased=False))
+    project.run(spec, attempt=Attempt(calibration=found))
+    archive = Archive(project.root)
+
+    assert rules(project.row("trained", archive), archive) == ["calibrated"]
 
 
 @pytest.mark.parametrize(
@@ -323,6 +439,35 @@ def test_a_choice_is_not_evidence_for_itself(
     assert rules(project.row(name, archive), archive) == expected
 
 
+@pytest.mark.parametrize("dodge", ["num_samples", "checkpoint_every", "lost images"])
+def test_a_choice_under_another_name_is_no_evidence_for_itself(dodge: str, project: Project):
+    """Another number of images, or of checkpoints, gives other ids, but the same images."""
+    spec = trained_spec(("one", 2, 0), ("two", 2, 10_000))
+    project.run(spec + SELECTED, one=Made(shift=1.0), two=Made(shift=2.0))
+    again = trained_spec(("one", 2, 0))
+    if dodge != "checkpoint_every":
+        again = again.replace("num_samples = 2049", "num_samples = 2050")
+    if dodge != "num_samples":
+        again = again.replace("[train]", "[train]\ncheckpoint_every = 2")
+    if dodge == "lost images":
+        chosen = project.row("one", Archive(project.root))
+        store.locate(project.root, chosen.samples).unlink()
+    project.run(again, one=Made(shift=1.0))
+    archive = Archive(project.root)
+
+    assert "not-selected-on-itself" in rules(project.row("one", archive), archive)
+
+
+def test_images_that_were_chosen_are_known_by_their_pixels(selected: tuple[Project, Archive]):
+    """Whatever seeds or weights a set says it is from."""
+    project, archive = selected
+    one, fresh = (project.row(name, archive) for name in ("one", "fresh"))
+    copied = evolve(fresh, samples=archive.files[archive.sampling(one).stage_id][0].sha256)
+
+    assert archive.shares_samples(copied, one)
+    assert not archive.shares_samples(fresh, one)
+
+
 def test_a_run_with_another_spec_than_its_id_is_refused(project: Project):
     """The plan is read from the recorded spec, so that must be the one that the id names."""
     project.run(noise_spec("sound"))
@@ -378,4 +523,4 @@ def test_a_stage_of_another_run_is_refused(shared: Project, archive: Archive):
 
     (refusal, *_) = [each for each in gate.refusals(row, archive, Terms()) if each.rule == "sealed"]
 
-    assert refusal.reason == f"stage {'0' * 32} is not part of the run that recorded it"
+    assert refusal.reason == f"stage {'0' * 32} is no evaluation of the run that recorded it"

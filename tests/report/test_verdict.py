@@ -4,13 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from repro.ledger import store
+from repro.report import comparison
 from repro.report.archive import Archive
 from repro.report.claims import Claim, Comparison, Extreme, Threshold
+from repro.report.comparison import Step
+from repro.report.rows import Row
 from repro.report.verdict import Judgement, judge
 from tests.report.conftest import Project, noise_spec, trained_spec
-from tests.report.fake import RANDOM_DIGEST, Attempt, Made
+from tests.report.fake import RANDOM_DIGEST, Attempt, Made, replaced
 
 NAMES = ("near", "nearly", "far", "paired", "random", "small")
 
@@ -44,6 +48,16 @@ def toys(shared: Project) -> Project:
     return shared
 
 
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Three sets, all admitted."""
+    project = Project(folder=tmp_path_factory.mktemp("table"))
+    made = {"near": Made(shift=1.0), "nearly": Made(shift=1.01), "far": Made(shift=3.0)}
+    project.write(noise_spec(*made))
+    project.run(near=made["near"], nearly=made["nearly"], far=made["far"])
+    return project
+
+
 def judged(claim: Claim, project: Project) -> Judgement:
     return judge(claim, project.study(), Archive(project.root))
 
@@ -60,10 +74,8 @@ def judged(claim: Claim, project: Project) -> Judgement:
         (below("near", 10.0), "supported"),
         (below("near", 1.0), "refuted"),
         (below("near", 4.0), "indistinguishable"),
-        (smallest("near", among=("a:near", "a:far")), "supported"),
-        (smallest("far", among=("a:near", "a:far")), "refuted"),
-        (smallest("near", among=("a:near", "a:nearly", "a:far")), "indistinguishable"),
         (smallest("near"), "unproven"),
+        (smallest("near", among=("a:near", "a:far")), "unproven"),
     ],
 )
 def test_evidence_decides(claim: Claim, verdict: str, toys: Project):
@@ -97,13 +109,40 @@ def test_a_table_holds_only_what_is_measured_alike(toys: Project):
     assert "a:small" not in {each.side for each in judged(smallest("near"), toys).admitted}
 
 
-def test_more_candidates_widen_the_margin(toys: Project):
-    """The best of five needs 2.81 standard errors."""
-    candidates = tuple(f"a:{name}" for name in NAMES[:5])
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        (smallest("near"), "indistinguishable"),
+        (smallest("near", among=("a:near", "a:far")), "indistinguishable"),
+        (smallest("far"), "refuted"),
+    ],
+)
+def test_the_smallest_is_smallest_of_the_whole_table(claim: Claim, verdict: str, table: Project):
+    """A list of candidates cannot leave a rival out."""
+    assert judged(claim, table).verdict == verdict
 
-    (step,) = judged(less("near", "far", among=candidates), toys).steps
 
-    assert step.difference.critical == pytest.approx(2.81, abs=5e-3)
+def test_the_smallest_of_a_table_may_be_shown(project: Project):
+    """Where every rival is further than its margin."""
+    project.run(noise_spec("near", "far"), near=Made(shift=1.0), far=Made(shift=3.0))
+
+    assert judged(smallest("near"), project).verdict == "supported"
+
+
+@pytest.mark.parametrize("among", [(), ("a:near", "a:far"), ("a:near", "a:far", "a:small")])
+def test_every_evaluation_of_the_table_is_a_candidate(among: tuple[str, ...], toys: Project):
+    """The best of five needs 2.81 standard errors, whoever is named; one more needs more."""
+    (step,) = judged(less("near", "far", among=among), toys).steps
+
+    expected = 2.94 if "a:small" in among else 2.81
+    assert step.difference.critical == pytest.approx(expected, abs=5e-3)
+
+
+def test_an_unknown_candidate_cannot_be_checked(toys: Project):
+    """A name in `among` must be a side too."""
+    found = judged(less("near", "far", among=("a:near", "a:far", "a:nearest")), toys)
+
+    assert (found.checked, "no such evaluation" in found.why) == (False, True)
 
 
 def test_shared_seeds_are_paired(project: Project):
@@ -124,27 +163,70 @@ def test_fresh_seeds_are_not_paired(toys: Project):
     assert step.difference.se_kind == "unpaired"
 
 
-@pytest.mark.parametrize("extrapolated", [100.0, None])
+def extrapolated(row: Row, value: float | None) -> Row:
+    return evolve(row, facts=replaced(row.facts, {"formula.extrapolated": value}))
+
+
+@pytest.mark.parametrize("limit", [100.0, None])
 def test_unlike_generators_must_agree_for_infinitely_many_images(
-    extrapolated: float | None, project: Project
+    limit: float | None, project: Project
 ):
     """Bias depends on the generator, so the order must survive its removal."""
-    spec = trained_spec(("first", 0, 0), ("second", 2, 10_000))
-    biased = Made(shift=1.0, facts={"formula.extrapolated": extrapolated})
-    project.run(spec, first=biased, second=Made(shift=2.0))
+    project.run(
+        trained_spec(("first", 0, 0), ("second", 2, 10_000)),
+        first=Made(shift=1.0),
+        second=Made(shift=2.0),
+    )
+    archive = Archive(project.root)
+    first, second = (project.row(name, archive) for name in ("first", "second"))
 
-    found = judged(less("first", "second"), project)
+    def compared(left: Row) -> Step:
+        return comparison.between_rows(left, second, sign=-1, candidates=2, archive=archive)
 
-    assert (found.verdict, "B4" in found.why) == ("indistinguishable", True)
+    biased = compared(extrapolated(first, limit))
+    assert compared(first).answer == "supported"
+    assert (biased.answer, biased.note[:2]) == ("indistinguishable", "B4")
 
 
 def test_one_checkpoint_is_its_own_like(project: Project):
     """Two alphas of one checkpoint share their bias: nothing is extrapolated."""
-    spec = trained_spec(("first", 2, 0), ("second", 2, 10_000))
-    biased = Made(shift=1.0, facts={"formula.extrapolated": 100.0})
-    project.run(spec, first=biased, second=Made(shift=2.0))
+    project.run(
+        trained_spec(("first", 2, 0), ("second", 2, 10_000)),
+        first=Made(shift=1.0),
+        second=Made(shift=2.0),
+    )
+    archive = Archive(project.root)
+    first, second = (project.row(name, archive) for name in ("first", "second"))
+    biased = extrapolated(first, 100.0)
 
-    assert judged(less("first", "second"), project).verdict == "supported"
+    step = comparison.between_rows(biased, second, sign=-1, candidates=2, archive=archive)
+
+    assert step.answer == "supported"
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "answer"),
+    [
+        (1.0, 3.9, "supported"),
+        (1.0, 0.9, "indistinguishable"),
+        (1.0, None, "indistinguishable"),
+        (9.0, None, "refuted"),
+    ],
+)
+def test_a_value_above_a_number_must_stay_above_it(
+    number: float, limit: float | None, answer: str, toys: Project
+):
+    """The bias is upwards: it can lift a distance above a number, never push it below."""
+    row = extrapolated(toys.row("near", Archive(toys.root)), limit)
+
+    assert comparison.from_number(row, number, sign=1).answer == answer
+
+
+def test_a_threshold_says_what_its_value_may_not_stand_beside(toys: Project):
+    """2,049 images are not what a paper measures."""
+    assert judged(below("near", 10.0), toys).why.endswith(
+        "; the value is internal, small n: the number may not be one of a paper"
+    )
 
 
 def test_other_protocols_are_not_compared(project: Project):
@@ -215,14 +297,14 @@ def test_what_was_never_run_cannot_be_checked(project: Project, toys: Project):
 
 
 def test_an_unfinished_run_proves_nothing_yet(project: Project):
-    """It was asked, and the answer is no."""
+    """It never came to the measurement, so even a claim that expects no proof is not checked."""
     spec = noise_spec("first", "second")
     project.run(spec, attempt=Attempt(until="second"))
 
-    found = judged(below("second", 1.0), project)
+    found = judged(below("second", 1.0, expect="unproven"), project)
 
-    assert (found.verdict, found.checked) == ("unproven", True)
-    assert found.why == "a:second: refused by measured"
+    assert (found.verdict, found.checked, found.as_expected) == ("unproven", False, False)
+    assert found.why == "a:second: never measured; run its spec to the end"
 
 
 def test_a_missing_spec_cannot_be_checked(toys: Project, project: Project):
