@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 
+from repro.digest import canonical, xxh3_128
 from repro.errors import ClaimError, LedgerError
 from repro.ledger import query
+from repro.ledger.records import Start
+from repro.ledger.segment import begin
 from repro.report import build
+from repro.report.archive import Archive
 from repro.report.study import StudyReport
+from repro.report.tables import entries
 from tests.report.conftest import Project, trained_spec
 from tests.report.fake import RANDOM_DIGEST, Attempt, Made
 
@@ -251,6 +256,34 @@ def test_three_sampling_seeds_give_the_error(project: Project):
 
     kinds = {each["se_kind"] for each in facts["measurements"].values()}
     assert kinds == {"over 3 sampling seeds"}
+
+
+def test_sets_with_common_images_give_no_error(project: Project):
+    """Three sets that share all but two images agree far better than fresh ones would."""
+    rows = (("one", 2, 0), ("two", 2, 1), ("three", 2, 2))
+    project.run(trained_spec(*rows), two=Made(shift=0.01))
+
+    found = entries(project.study(), Archive(project.root))
+
+    assert {entry.se_kind for entry in found} == {"influence"}
+
+
+def test_an_execution_that_cannot_be_read_is_listed(
+    built: tuple[Project, StudyReport], tmp_path: Path
+):
+    """Its spec names a plug-in that is gone; every other number stands, and the pages say so."""
+    other = copied(built[0], tmp_path)
+    gone = canonical({"schema": 1, "spec": {"plugin": {"kind": "gone"}}})
+    start = Start(purpose="run", run_id=xxh3_128(gone), canonical_spec=gone.decode())
+    segment = begin(other.root, start)
+    segment.seal("done")
+
+    report = only(other)
+
+    assert report.exit_status == 0
+    assert [each["execution_id"] for each in report.facts["unreadable"]] == [segment.execution_id]
+    for page in ("claims.md", "claims.html"):
+        assert segment.execution_id in (report.page.parent / page).read_text(encoding="utf-8")
 
 
 class Links(HTMLParser):
