@@ -1,10 +1,7 @@
 """One extractor with random weights for all of these tests: building it takes seconds."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from repro.engine.evaluation.extractor import Extractor, extract, open_extractor
 from repro.engine.evaluation.images import Images
@@ -13,15 +10,6 @@ from repro.spec.evaluate import InceptionV3Compat
 from tests.engine.evaluation.fakes import some_images
 
 RANDOM = InceptionV3Compat(inception_weights="none")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small batches gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
