@@ -252,7 +252,7 @@ def test_text_is_cleaned(text, expected):
         ("--out=../home/alice/runs", "--out=~/runs"),
         ("../home/alice/..", "{top}/home"),
         ("../home/alice/../bob/x", "{top}/home/bob/x"),
-        ("{top}/work/../home/alice/x", "~/x"),
+        ("{top}/jobs/../home/alice/x", "~/x"),
         ("cannot read '../home/alice/x': gone", "cannot read '~/x': gone"),
         ("{top}/home/alice: no file", "~: no file"),
         ("../specs/toy.toml", "../specs/toy.toml"),
