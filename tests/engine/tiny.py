@@ -37,6 +37,7 @@ title = "tiny"
 kind = "digits"
 
 [encoder]
+kind = "conv-encoder"
 channels = [8, 8]
 steps = 4
 batch_size = 8
