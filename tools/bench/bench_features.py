@@ -30,7 +30,8 @@ from repro.engine.evaluation.weights import load_weights
 from repro.engine.image_folder import read_folder
 from repro.spec.evaluate import InceptionV3Compat
 
-BATCH_SIZE = 32
+BATCH_SIZE = 8
+PEER_BATCH_SIZE = 32
 TOLERANCE = 2e-5
 PEER = "torch-fidelity 0.4"
 
@@ -107,7 +108,7 @@ def peer(folder: Path, network: torch.nn.Module) -> Features:
         1,
         network,
         input1=str(folder),
-        batch_size=BATCH_SIZE,
+        batch_size=PEER_BATCH_SIZE,
         cuda=False,
         cache=False,
         verbose=False,

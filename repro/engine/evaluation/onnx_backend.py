@@ -67,7 +67,7 @@ def serialize(network: nn.Sequential) -> bytes:
         ]
         sources = [INPUT if each.op == "placeholder" else each.name for each in inputs]
         nodes.append(helper.make_node(operator, [*sources, *names], [node.name], **attributes))
-    image_shape = ["batch", 3, 299, 299]
+    image_shape: list[str | int | None] = ["batch", 3, 299, 299]
     model = helper.make_model(
         helper.make_graph(
             nodes,
