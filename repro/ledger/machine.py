@@ -21,12 +21,17 @@ class Process:
     pid: int
     boot_id: str
     process_start: int
+    pid_namespace: str = ""
 
 
 def this_process() -> Process:
     pid = os.getpid()
     return Process(
-        host=platform.node(), pid=pid, boot_id=_boot_id(), process_start=_start_ticks(pid) or 0
+        host=platform.node(),
+        pid=pid,
+        boot_id=_boot_id(),
+        process_start=_start_ticks(pid) or 0,
+        pid_namespace=_pid_namespace(),
     )
 
 
@@ -51,6 +56,13 @@ def is_here(process: Process) -> bool:
 def _boot_id() -> str:
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 

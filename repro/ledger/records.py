@@ -31,6 +31,10 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
+def _floats(values: Sequence[Any]) -> tuple[float, ...]:
+    return tuple(float(each) for each in values)
+
+
 def _texts(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(values)
 
@@ -49,7 +53,7 @@ class Start:
 
     kind: ClassVar = "start"
 
-    purpose: Literal["run", "rehearsal", "report"]
+    purpose: Literal["run", "rehearsal", "report", "rerun", "gc", "import"]
     run_id: str | None = None
     study: str = ""
     title: str = ""
@@ -63,6 +67,7 @@ class Start:
     pid: int = 0
     boot_id: str = ""
     process_start: int = 0
+    pid_namespace: str = ""
 
 
 @frozen(kw_only=True)
@@ -218,6 +223,41 @@ class Verdict:
 
 
 @frozen(kw_only=True)
+class Tombstone:
+    """An artifact was removed from the store, on purpose, and what is still known of it.
+
+    `facts` holds its roles and names, and the executions that named it.
+    """
+
+    kind: ClassVar = "tombstone"
+
+    sha256: str
+    size_bytes: int
+    reason: str
+    facts: Facts = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Imported:
+    """A curve or a number that something else recorded; never evidence.
+
+    `steps` and `values` run side by side; a step is none where the source has none. `source` names
+    the program or the paper, `run` is the name there.
+    """
+
+    kind: ClassVar = "imported"
+
+    source: str
+    study: str
+    run: str
+    metric: str
+    steps: tuple[int | None, ...] = field(converter=tuple)
+    values: tuple[float, ...] = field(converter=_floats)
+    num_samples: int | None = None
+    facts: Facts = field(factory=dict)
+
+
+@frozen(kw_only=True)
 class Seal:
     """The last record: how it ended, and the Merkle root of every line before."""
 
@@ -242,6 +282,8 @@ Record = (
     | Decision
     | Claim
     | Verdict
+    | Tombstone
+    | Imported
     | Seal
 )
 
@@ -260,6 +302,8 @@ KINDS: Mapping[str, type[Record]] = {
         Decision,
         Claim,
         Verdict,
+        Tombstone,
+        Imported,
         Seal,
     )
 }

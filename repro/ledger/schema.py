@@ -14,7 +14,7 @@ from attrs import fields
 
 from repro.ledger import records
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of a table or view; an older database is rebuilt, a newer refused."""
 
 TABLES: Mapping[str, str] = {
@@ -30,6 +30,8 @@ TABLES: Mapping[str, str] = {
     "decision": "decisions",
     "claim": "claims",
     "verdict": "verdicts",
+    "tombstone": "tombstones",
+    "imported": "imported",
     "seal": "seals",
 }
 
@@ -203,6 +205,10 @@ def columns(kind: str) -> dict[str, str]:
     if kind == "progress":
         fields_ = {"stage_id": "VARCHAR", "step": "BIGINT", "name": "VARCHAR", "value": "DOUBLE"}
         return _ENVELOPE | fields_
+    if kind == "imported":
+        single = {"steps": ("step", "BIGINT"), "values": ("value", "DOUBLE")}
+        types = _field_types(kind)
+        return _ENVELOPE | dict(single.get(name, (name, types[name])) for name in types)
     return _ENVELOPE | _field_types(kind)
 
 
@@ -218,6 +224,13 @@ def insertion(kind: str) -> tuple[str, str]:
         picked = (
             'line.data.stage_id, line.data.step, unnest(map_keys(line.data."values")),'
             ' unnest(map_values(line.data."values"))'
+        )
+    elif kind == "imported":
+        lists = {"steps": "BIGINT[]", "values": "DOUBLE[]"}
+        data = _field_types(kind) | lists
+        picked = ", ".join(
+            f'unnest(line.data."{name}")' if name in lists else f'line.data."{name}"'
+            for name in data
         )
     else:
         data = {name: type_ for name, type_ in _field_types(kind).items() if name not in shape}

@@ -61,6 +61,7 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
                 pid=process.pid,
                 boot_id=process.boot_id,
                 process_start=process.process_start,
+                pid_namespace=process.pid_namespace,
             )
         )
         disk.sync(folder)
