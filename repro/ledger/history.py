@@ -6,7 +6,6 @@ follow breaks the segment; nothing is reused from a broken segment.
 
 import json
 import re
-import time
 from collections.abc import Collection, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -18,6 +17,7 @@ from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import machine, records, store
 from repro.ledger.chain import ChainError, Line, Tip, Tree, follow, parse
+from repro.ledger.lease import left_behind
 from repro.ledger.machine import Process
 from repro.ledger.records import (
     Artifact,
@@ -34,9 +34,6 @@ from repro.ledger.records import (
 _EXECUTION_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
 
 Status = Literal["running", "open", "done", "failed", "interrupted"]
-
-QUIET_S = 3600.0
-"""Without a word for so long, an unsealed execution of another machine counts as interrupted."""
 
 
 @frozen(kw_only=True)
@@ -248,21 +245,24 @@ def broken(root: Path, stage_ids: Collection[str]) -> list[tuple[Path, str]]:
     return found
 
 
-def status_of(start: Start, seal: Seal | None, *, touched_at: float) -> Status:
-    """How an execution ended; without a seal, as far as this machine can know.
+def status_of(path: Path, start: Start, seal: Seal | None) -> Status:
+    """How the execution of a segment ended; without a seal, as far as this machine can know.
 
-    Of its own processes it knows which live. An execution of another machine is open, until its
-    segment has not been touched for an hour (`touched_at`: s since the epoch).
+    Of its own processes it knows which live. An execution elsewhere is open as long as its
+    heartbeat touches the segment, and interrupted `lease.LEASE_S` seconds later.
     """
     if seal is not None:
         return seal.outcome
     process = Process(
-        host=start.host, pid=start.pid, boot_id=start.boot_id, process_start=start.process_start
+        host=start.host,
+        pid=start.pid,
+        boot_id=start.boot_id,
+        process_start=start.process_start,
+        pid_namespace=start.pid_namespace,
     )
-    if machine.alive(process):
-        return "running"
-    quiet = time.time() - touched_at >= QUIET_S
-    return "interrupted" if quiet or machine.is_here(process) else "open"
+    if machine.is_here(process):
+        return "running" if machine.alive(process) else "interrupted"
+    return "interrupted" if left_behind(path.parents[1], path) else "open"
 
 
 def _hold_to_seal(line: Line, tree: Tree) -> None:
@@ -274,7 +274,6 @@ def _hold_to_seal(line: Line, tree: Tree) -> None:
 
 
 def _execution(path: Path) -> Execution | None:
-    touched_at = path.stat().st_mtime
     whole = path.read_bytes().split(b"\n")[:-1]
     try:
         first = parse(whole[0], record=0)
@@ -292,7 +291,7 @@ def _execution(path: Path) -> Execution | None:
         started_at=first.time,
         seal=seal,
         ended_at=last.time if seal else None,
-        status=status_of(start, seal, touched_at=touched_at),
+        status=status_of(path, start, seal),
     )
 
 

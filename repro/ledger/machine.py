@@ -8,6 +8,7 @@ from attrs import frozen
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STATE, _START_TICKS = 0, 19  # of /proc/<pid>/stat, counted after the name (proc(5))
+_ENDED = -1  # instead of the start of a process that only waits to be collected
 
 
 @frozen(kw_only=True)
@@ -15,6 +16,7 @@ class Process:
     """A process that cannot be mistaken for a later one with the same number.
 
     `process_start` counts clock ticks since boot; it is 0 where the system does not tell.
+    `pid_namespace` says which container's numbers `pid` is one of.
     """
 
     host: str
@@ -38,19 +40,24 @@ def this_process() -> Process:
 def alive(process: Process) -> bool:
     """Whether this very process still runs, as far as this machine can know.
 
-    False for a process of another machine, of an earlier boot, for a zombie, and where the number
-    has gone to another process.
+    False for a process of another machine, for a zombie, and where the number has gone to another
+    process.
     """
-    if not is_here(process) or process.boot_id != _boot_id():
+    if not is_here(process):
         return False
-    if process.process_start:
-        return _start_ticks(process.pid) == process.process_start
-    return _has_process(process.pid)
+    started = _start_ticks(process.pid)
+    if started is None:  # ended, or the system tells nothing of others' processes
+        return _has_process(process.pid)
+    return started != _ENDED and process.process_start in (0, started)
 
 
 def is_here(process: Process) -> bool:
-    """Whether this is a process of this machine, of this boot or an earlier one."""
-    return process.host == platform.node()
+    """Whether this machine, since this boot and in this container, can see such a process.
+
+    Names of machines repeat, so a process of another boot counts as one of another machine.
+    """
+    here = (platform.node(), _boot_id(), _pid_namespace())
+    return here == (process.host, process.boot_id, process.pid_namespace)
 
 
 def _boot_id() -> str:
@@ -73,7 +80,7 @@ def _start_ticks(pid: int) -> int | None:
     except OSError:
         return None
     columns = stat.rpartition(")")[2].split()  # a process may have ")" in its name
-    return None if columns[_STATE] in "ZX" else int(columns[_START_TICKS])
+    return _ENDED if columns[_STATE] in "ZX" else int(columns[_START_TICKS])
 
 
 def _has_process(pid: int) -> bool:

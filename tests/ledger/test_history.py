@@ -71,7 +71,7 @@ def test_nothing_is_reused_from_a_broken_segment(tmp_path):
     """A stage in a segment that was edited is not done."""
     execution_id = execute(tmp_path)
     path = path_of(tmp_path, execution_id)
-    path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+    path.write_bytes(path.read_bytes().replace(b'"started"', b'"stopped"'))
 
     assert history.done_stages(tmp_path, [TRAIN]) == {}
     assert history.saved_training(tmp_path, TRAIN) is None
@@ -149,12 +149,12 @@ def test_broken_segments_are_told(tmp_path):
     """A broken segment that names a stage is told with what broke it; others are not."""
     path = path_of(tmp_path, execute(tmp_path))
     execute(tmp_path)
-    path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+    path.write_bytes(path.read_bytes().replace(b'"started"', b'"stopped"'))
 
     ((found, problem),) = history.broken(tmp_path, [TRAIN])
 
     assert found == path
-    assert problem.startswith("record 3: was edited")
+    assert problem.startswith("record 1: was edited")
     assert history.broken(tmp_path, ["c" * 32]) == []
 
 
@@ -222,11 +222,14 @@ def test_a_dead_process_is_interrupted(tmp_path):
     assert [each.status for each in history.executions(tmp_path)] == ["interrupted"]
 
 
-@pytest.mark.parametrize(("quiet_s", "status"), [(3500, "open"), (3700, "interrupted")])
-def test_an_execution_elsewhere_is_open_for_an_hour(tmp_path, monkeypatch, quiet_s, status):
-    """Whether a process of another machine lives is not known; an hour of silence tells."""
+@pytest.mark.parametrize("place", ["platform.node", "repro.ledger.machine._pid_namespace"])
+@pytest.mark.parametrize(("quiet_s", "status"), [(50, "open"), (70, "interrupted")])
+def test_an_execution_elsewhere_is_open_until_it_falls_silent(
+    tmp_path, monkeypatch, place, quiet_s, status
+):
+    """Whether a process of another machine or container lives, its heartbeat tells."""
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("platform.node", lambda: "elsewhere")
+        elsewhere.setattr(place, lambda: "elsewhere")
         path = path_of(tmp_path, segment.begin(tmp_path, start()).execution_id)
     os.utime(path, (time.time() - quiet_s,) * 2)
 

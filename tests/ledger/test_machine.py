@@ -12,10 +12,11 @@ from repro.ledger import machine
 
 
 @pytest.mark.parametrize(
-    "change", [{"process_start": 1}, {"boot_id": "another"}, {"host": "another"}]
+    "change",
+    [{"process_start": 1}, {"boot_id": "another"}, {"host": "another"}, {"pid_namespace": "other"}],
 )
 def test_a_number_is_not_a_process(change):
-    """A later process with the same number, another boot, another machine: not this one."""
+    """A later process with the same number, another boot, machine, container: not this one."""
     ours = machine.this_process()
 
     assert machine.alive(ours)
@@ -46,3 +47,20 @@ def test_without_proc(ended, monkeypatch):
     assert machine.alive(ours)
     assert not machine.alive(evolve(ours, pid=ended.pid))
     assert machine.alive(evolve(ours, pid=1))
+
+
+def test_a_process_that_the_system_hides_lives(monkeypatch):
+    """A machine that tells nothing of others' processes still says which numbers are in use."""
+    monkeypatch.setattr(machine, "_start_ticks", lambda _: None)
+    first = evolve(machine.this_process(), pid=1, process_start=7)
+
+    assert machine.alive(first)
+
+
+@pytest.mark.parametrize(
+    ("change", "here"),
+    [({"pid": 1}, True), ({"boot_id": "another"}, False), ({"pid_namespace": "another"}, False)],
+)
+def test_a_process_is_here_where_its_number_means_the_same(change, here):
+    """A process of another boot or container cannot be looked up by its number."""
+    assert machine.is_here(evolve(machine.this_process(), **change)) is here
