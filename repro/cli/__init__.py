@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from repro import __version__, terminal
-from repro.cli import keeping, reading, running
+from repro.cli import keeping, past, reading, running
 from repro.cli.options import FOLDER, Places
 from repro.errors import ReproError
 
@@ -26,6 +26,8 @@ COMMANDS = (
     reading.sql,
     reading.show,
     reading.verify,
+    past.diff,
+    past.explain,
     keeping.ledger,
 )
 

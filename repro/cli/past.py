@@ -1,0 +1,52 @@
+"""Commands that look back: what changed, why an id moved, how a study came to where it is."""
+
+import click
+
+from repro import terminal
+from repro.cli.options import Places, as_json, overrides
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@as_json
+@click.pass_obj
+def diff(places: Places, old: str, new: str, json_: bool) -> None:
+    """Show what differs between two executions: spec, code, environment, measurements.
+
+    OLD and NEW are beginnings of ids of runs or executions, or spec files that have been run.
+    """
+    from attrs import asdict
+
+    from repro.report import diff as diffs
+
+    with terminal.working("diff"):
+        found = diffs.diff(places.ledger, old, new)
+    if json_:
+        terminal.print_json(asdict(found))
+    else:
+        for line in diffs.lines(found):
+            terminal.print_line(line)
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@overrides
+@as_json
+@click.pass_obj
+def explain(places: Places, old: str, new: str, overrides: tuple[str, ...], json_: bool) -> None:
+    """Say why two runs have different ids: which fields differ, which stages they share.
+
+    OLD and NEW are spec files, or beginnings of ids of recorded runs or executions.
+    """
+    from attrs import asdict
+
+    from repro.report import explain as explanations
+
+    found = explanations.explain(places.ledger, old, new, overrides=overrides)
+    if json_:
+        terminal.print_json(asdict(found))
+    else:
+        for line in explanations.lines(found):
+            terminal.print_line(line)
