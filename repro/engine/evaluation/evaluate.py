@@ -66,7 +66,6 @@ def evaluate(
     device: str = "cpu",
     backend: Backend | None = None,
     quantisation: Quantisation = "stored",
-    lossless: bool = True,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure images [N, H, W, C] as they are stored.
@@ -89,7 +88,7 @@ def evaluate(
             "tolerance": PROBE_TOLERANCE,
         },
         "resize": RESIZE,
-        "images": image_facts(images, quantisation=quantisation, lossless=lossless),
+        "images": image_facts(images, quantisation=quantisation),
         "reference": {"digest": reference.digest, **reference.facts},
     }
     values: list[Value] = []

@@ -14,7 +14,12 @@ from torch import Tensor
 from repro.engine.determinism import deterministic
 from repro.engine.evaluation.fidelity import EXTRACTOR, code_facts
 from repro.engine.evaluation.images import Images
-from repro.engine.evaluation.network import pool3_network, random_tensors, resize_and_normalise
+from repro.engine.evaluation.network import (
+    accelerated,
+    pool3_network,
+    random_tensors,
+    resize_and_normalise,
+)
 from repro.engine.evaluation.weights import (
     CLASSIFIER_WEIGHT,
     Tensors,
@@ -113,8 +118,9 @@ def _tensors(spec: InceptionV3Compat, weights_path: Path | None) -> Tensors:
 
 
 def _torch(tensors: Tensors, device: str) -> tuple[Pool3, str]:
-    network = pool3_network(tensors).to(device)
-    return network, str(next(network.parameters()).dtype).removeprefix("torch.")
+    network = accelerated(pool3_network(tensors), device)
+    dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
+    return lambda images: network(images.contiguous(memory_format=torch.channels_last)), dtype
 
 
 def _onnxruntime(tensors: Tensors, device: str) -> tuple[Pool3, str]:

@@ -9,7 +9,7 @@ from repro.errors import RunError
 from repro.metrics.image_set import image_names, set_digest
 
 Images = NDArray[np.uint8]
-Quantisation = Literal["stored", "round-half-even", "truncation"]
+Quantisation = Literal["stored", "round-half-even"]
 
 
 def check_images(images: Images) -> None:
@@ -29,7 +29,7 @@ def check_images(images: Images) -> None:
         raise RunError(msg)
 
 
-def image_facts(images: Images, *, quantisation: Quantisation, lossless: bool) -> dict[str, Any]:
+def image_facts(images: Images, *, quantisation: Quantisation) -> dict[str, Any]:
     """Count, number of different images, size, channels, and how the bytes came about."""
     names = image_names(images)
     return {
@@ -37,7 +37,7 @@ def image_facts(images: Images, *, quantisation: Quantisation, lossless: bool) -
         "unique": len(set(names)),
         "sizes": [[int(images.shape[1]), int(images.shape[2])]],
         "channels": int(images.shape[3]),
-        "lossless": lossless,
+        "lossless": True,  # what reads and writes images here knows no other
         "quantisation": quantisation,
         "set_digest": set_digest(names),
     }

@@ -39,7 +39,7 @@ def make_reference(
     before = probe_deviation(extractor)
     features = extract(extractor, images, batch_size=batch_size, progress=progress)
     after = probe_deviation(extractor)
-    measured = image_facts(images, quantisation="stored", lossless=True)
+    measured = image_facts(images, quantisation="stored")
     return ReferenceStatistics(
         moments=frechet.moments(features.pool3),
         features=features.pool3[drawn(len(images), num_features)],

@@ -14,7 +14,7 @@ def test_facts_count_sizes_and_different_images():
     images = some_images(4, seed=0)
     images[3] = images[0]
 
-    assert image_facts(images, quantisation="round-half-even", lossless=True) == {
+    assert image_facts(images, quantisation="round-half-even") == {
         "count": 4,
         "unique": 3,
         "sizes": [[12, 12]],

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from repro.engine.evaluation.fidelity import build_network
-from repro.engine.evaluation.network import pool3_network, random_tensors, resize_and_normalise
+from repro.engine.evaluation.network import (
+    ConvolutionRelu,
+    accelerated,
+    pool3_network,
+    random_tensors,
+    resize_and_normalise,
+)
 from repro.engine.evaluation.weights import pool3_digest
 from repro.engine.torchvision_import import ensure_torchvision_importable
 from repro.errors import RunError
@@ -52,6 +58,28 @@ def test_no_batch_norm_is_left(tensors):
 
     assert "Conv2d" in names
     assert "BatchNorm2d" not in names
+
+
+@pytest.mark.parametrize("batches", [(2, 5), (5, 2)])
+def test_one_operation_gives_the_bits_of_two(batches):
+    """Also after the batch, for which oneDNN laid the kernel out, has changed."""
+    convolution = torch.nn.Conv2d(3, 8, (1, 7), stride=2, padding=(0, 3)).requires_grad_(
+        requires_grad=False
+    )
+    fused = ConvolutionRelu(convolution.to(memory_format=torch.channels_last))
+    generator = torch.Generator().manual_seed(4)
+    sets = [torch.randn(count, 3, 9, 9, generator=generator) for count in batches]
+
+    for images in (each.to(memory_format=torch.channels_last) for each in sets):
+        assert torch.equal(fused(images), convolution(images).relu())
+
+
+def test_every_convolution_is_one_operation_on_a_cpu(tensors):
+    """None of the 94 blocks is left as it was."""
+    modules = list(accelerated(pool3_network(tensors), "cpu").modules())
+
+    assert sum(isinstance(module, ConvolutionRelu) for module in modules) == 94
+    assert not any(type(module).__name__ == "BasicConv2d" for module in modules)
 
 
 def test_random_weights_are_the_same_on_every_machine(tensors):
