@@ -128,6 +128,19 @@ def test_a_metric_of_another_layer_has_no_standard(shared: Project, archive: Arc
     assert "no standard digest" in (RULES["weights"](row, archive, Terms()) or "")
 
 
+def test_a_protocol_of_another_measurement_is_refused(project: Project):
+    """The protocol is in the ledger and its id is its digest, but it is not what was done."""
+    project.run(noise_spec("sound", "larger", num_samples={"larger": 2100}))
+    archive = Archive(project.root)
+    sound, larger = (project.row(name, archive) for name in ("sound", "larger"))
+    borrowed = evolve(sound, protocol_id=larger.protocol_id)
+
+    (refusal,) = gate.refusals(borrowed, archive, Terms())
+
+    assert refusal.rule == "protocol"
+    assert refusal.reason == "num_samples of the protocol is 2100, measured was 2049"
+
+
 def test_a_reference_is_held_to_its_own_facts(project: Project):
     """Statistics exchanged for others of the same shape are not what was measured against."""
     project.run(noise_spec("sound"))

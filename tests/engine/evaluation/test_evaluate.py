@@ -92,6 +92,26 @@ def test_facts_say_what_was_measured_by_what(images, reference):
     assert np.isfinite(fid.facts["formula"]["extrapolated"])
 
 
+def test_the_probe_runs_before_and_after_the_images(images, reference, monkeypatch):
+    """What breaks the network half way through does not go unseen."""
+    order: list[str] = []
+    deviations = iter([0.25, 0.75])
+    extracting = module.extract
+    monkeypatch.setattr(
+        module, "probe_deviation", lambda _: (order.append("probe"), next(deviations))[1]
+    )
+    monkeypatch.setattr(
+        module,
+        "extract",
+        lambda *given, **options: (order.append("images"), extracting(*given, **options))[1],
+    )
+
+    found = run(images, reference).measured[0].facts["probe"]
+
+    assert order == ["probe", "images", "probe"]
+    assert (found["before"], found["after"]) == (0.25, 0.75)
+
+
 def test_precision_names_its_extractor(images, reference):
     """torch-fidelity would take VGG16 for these, and say nothing."""
     protocols = {each.metric: each.protocol for each in run(images, reference).measured}
