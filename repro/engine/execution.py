@@ -35,11 +35,10 @@ class Execution:
     datasets: dict[Any, Any] = field(factory=dict)
     records: list[Record] = field(factory=list)
 
-    def record(self, record: Record, *, durable: bool = True) -> None:
-        """Append to the ledger; it is on the disk before a durable record returns."""
-        self.segment.append(record, durable=durable)
-        if durable:
-            self.records.append(record)
+    def record(self, record: Record) -> None:
+        """Append to the ledger; it is on the disk when this returns."""
+        self.segment.append(record)
+        self.records.append(record)
 
     def inputs_of(self, stage: Stage, kind: str) -> list[Stage]:
         """The stages of one kind that this one builds on directly."""

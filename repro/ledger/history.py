@@ -132,8 +132,10 @@ def hold_to_place(line: Line, execution_id: str) -> None:
     if not _EXECUTION_ID.fullmatch(execution_id):
         problem = "is in a file that no execution names so"
         raise ChainError(line.seq, problem, expected=_EXECUTION_ID.pattern, found=execution_id)
-    expected = ("start", execution_id, records.FORMAT)
-    found = (line.kind, line.data.get("execution_id"), line.data.get("format"))
+    format_ = line.data.get("format")
+    readable = format_ if format_ in records.FORMATS else records.FORMAT
+    expected = ("start", execution_id, readable)
+    found = (line.kind, line.data.get("execution_id"), format_)
     for name, wanted, actual in zip(
         ("kind", "execution_id", "format"), expected, found, strict=True
     ):

@@ -14,7 +14,7 @@ from attrs import fields
 
 from repro.ledger import records
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of a table or view; an older database is rebuilt, a newer refused."""
 
 TABLES: Mapping[str, str] = {
@@ -191,6 +191,37 @@ GROUP BY study, purpose;
 """
 
 
+# A record of progress has a list of steps and, of each name, a list of values. In segments of
+# format 1 it is one moment: a step and, of each name, a value.
+_PROGRESS = """
+INSERT INTO progress
+WITH
+lines AS MATERIALIZED (
+    SELECT text, TRY(from_json(text, $2)) AS line
+    FROM (SELECT unnest(string_split($1, chr(10))) AS text)
+),
+curves AS (
+    SELECT
+        line,
+        line.data.steps AS steps,
+        unnest(map_keys(line.data."values")) AS name,
+        unnest(map_values(line.data."values")) AS curve
+    FROM lines
+    WHERE line.data.steps IS NOT NULL
+    UNION ALL
+    SELECT line, [line.data.step], unnest(map_keys(moment)), [unnest(map_values(moment))]
+    FROM (
+        SELECT line, TRY(from_json(text->'$.data.values', '"MAP(VARCHAR, DOUBLE)"')) AS moment
+        FROM lines
+        WHERE line.data.step IS NOT NULL
+    )
+)
+SELECT
+    line.execution_id, line.seq, line.time, line.data.stage_id, unnest(steps), name, unnest(curve)
+FROM curves
+"""
+
+
 def statements() -> str:
     """Everything that makes an empty database a ledger."""
     tables = "".join(
@@ -220,12 +251,14 @@ def insertion(kind: str) -> tuple[str, str]:
     """
     shape = {"execution_id": "VARCHAR", "seq": "BIGINT", "time": "TIMESTAMP"}
     if kind == "progress":
-        data = {"stage_id": "VARCHAR", "step": "BIGINT", "values": "MAP(VARCHAR, DOUBLE)"}
-        picked = (
-            'line.data.stage_id, line.data.step, unnest(map_keys(line.data."values")),'
-            ' unnest(map_values(line.data."values"))'
-        )
-    elif kind == "imported":
+        data = {
+            "stage_id": "VARCHAR",
+            "step": "BIGINT",
+            "steps": "BIGINT[]",
+            "values": "MAP(VARCHAR, DOUBLE[])",
+        }
+        return _PROGRESS, json.dumps(shape | {"data": data})
+    if kind == "imported":
         lists = {"steps": "BIGINT[]", "values": "DOUBLE[]"}
         data = _field_types(kind) | lists
         picked = ", ".join(

@@ -1,31 +1,38 @@
-"""The writer: one append-only file per execution, one write(2) per record.
+"""The writer: one append-only file per execution, one write(2) for what is appended together.
 
 No writer shares a file or a lock with another, so hundreds of executions cannot block each other.
 A record that `append` acknowledged is on the disk (`durable`), or will be at the next record that
 comes a second later or is durable itself. A killed process loses nothing that was written; a power
-cut loses at most that second.
+cut loses at most that second. Numbers of a loop are only noted by `log`, and written soon after.
 """
 
+import atexit
 import os
 import secrets
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from attrs import evolve
+from attrs import define, evolve
 
 from repro.errors import LedgerError
 from repro.ledger import durable as disk
 from repro.ledger import machine, records
 from repro.ledger.chain import ChainError, Tip, Tree, follow, render
 from repro.ledger.privacy import cleaned, cleaned_command
-from repro.ledger.records import Outcome, Record, Seal, Start
+from repro.ledger.records import Outcome, Progress, Record, Seal, Start
 
 SYNC_EVERY_S = 1.0
+WRITE_EVERY_S = 0.1
+_MAX_MOMENTS = 4096
+_UNWRITTEN = sys.maxsize
 _ERROR_CHARS = 2000
 _SEALED_MODE = 0o444
 
@@ -71,6 +78,16 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
     return segment
 
 
+@define
+class _Moment:
+    """Numbers that were logged together; `seq` is of the record that they were last put into."""
+
+    stage_id: str
+    step: int
+    values: Mapping[str, float]
+    seq: int = _UNWRITTEN
+
+
 class Segment:
     """An execution's open record. As a context manager it seals itself with how the block ended.
 
@@ -87,6 +104,10 @@ class Segment:
         self._end = (Tip(), Tree())
         self._synced_at = time.monotonic()
         self._closed = ""
+        self._logged: list[_Moment] = []
+        self._waiting = threading.Event()
+        self._writer: threading.Thread | None = None
+        self._exiting = False
 
     def append(self, record: Record, *, durable: bool = True) -> int:
         """Add a record; returns its sequence number.
@@ -94,10 +115,53 @@ class Segment:
         Raises:
             LedgerError: it could not be stored, or nothing may be added any more.
         """
+        return self.append_all([record], durable=durable)[0]
+
+    def append_all(self, added: Sequence[Record], *, durable: bool = True) -> range:
+        """Add records by one write and, if durable, one sync; returns their sequence numbers.
+
+        Raises:
+            LedgerError: not all could be stored (the first ones may be), or nothing may be added
+                any more.
+        """
         self._require_open()
-        data = records.encode(record)
+        said = [(each.kind, records.encode(each)) for each in added]
         with self._lock:
-            return self._add(record.kind, data, durable=durable)
+            self._write_logged()
+            first = self._add(said)
+            self._sync_if_due(durable=durable)
+        return range(first, first + len(said))
+
+    def log(self, stage_id: str, step: int, values: Mapping[str, float]) -> None:
+        """Note numbers of one moment of a stage: the call for a loop, a microsecond or two long.
+
+        They are written within 0.2 s, before any record that is appended later, and are durable
+        when the next durable record or `flush` is. A killed process loses at most what it logged in
+        its last 0.2 s. While the disk is full they wait; when 4,096 moments do, this call fails.
+
+        Raises:
+            LedgerError: too much waits and cannot be stored, or nothing may be added any more.
+            TypeError, ValueError: the step is no whole number, or a value is no number.
+        """
+        self._require_open()
+        numbers = {str(name): float(value) for name, value in values.items()}
+        self._logged.append(_Moment(stage_id, index(step), numbers))
+        if len(self._logged) >= _MAX_MOMENTS:
+            with self._lock:
+                self._write_logged()
+        elif not self._waiting.is_set():
+            self._wake_writer()
+
+    def flush(self) -> None:
+        """Make durable whatever was logged or appended.
+
+        Raises:
+            LedgerError: it could not be stored, or nothing may be added any more.
+        """
+        self._require_open()
+        with self._lock:
+            self._write_logged()
+            self._sync()
 
     def seal(self, outcome: Outcome, error: str = "") -> None:
         """Add the last record and close the file for ever.
@@ -107,11 +171,13 @@ class Segment:
         """
         self._require_open()
         with self._lock:
-            tip = self._resume_at_end()
-            if not tip.sealed:  # as it is when an interrupt came just after the write
-                root = f"sha256:{self._end[1].root()}"
+            if not self._resume_at_end().sealed:  # as it is when an interrupt came just after
+                self._write_logged()
+                tip, tree = self._end
+                root = f"sha256:{tree.root()}"
                 last = Seal(outcome=outcome, error=error, num_records=tip.seq, merkle_root=root)
-                self._add(last.kind, records.encode(last), durable=True)
+                self._add([(last.kind, records.encode(last))])
+            self._sync()
             os.fchmod(self._descriptor, _SEALED_MODE)
             self._close("is sealed")
 
@@ -144,19 +210,80 @@ class Segment:
             return
         raise LedgerError(f"{self._path}: nothing can be added: it {problem}")
 
-    def _add(self, kind: str, data: bytes, *, durable: bool) -> int:
+    def _add(self, said: Sequence[tuple[str, bytes]]) -> int:
+        """Write records, each a kind and its data, at once; returns the first one's number."""
         try:
             tip = self._resume_at_end()
             if tip.sealed:
                 raise LedgerError(f"{self._path}: nothing can be added: it is sealed")
-            raw = render(seq=tip.seq, time=self._now(), kind=kind, data=data, prev=tip.hash)
-            self._write(raw + b"\n")
-            self._advance(raw, kind=kind)
+            first, now, lines = tip.seq, self._now(), []
+            for kind, data in said:
+                raw = render(seq=tip.seq, time=now, kind=kind, data=data, prev=tip.hash)
+                tip = tip.after(raw, kind=kind)
+                lines.append((raw, kind))
+            self._write(b"".join(raw + b"\n" for raw, _ in lines))
+            self._advance(lines)
         except OSError as error:
             raise disk.refused(self._path, error, what="the record is not stored") from error
-        if durable or time.monotonic() - self._synced_at >= SYNC_EVERY_S:
-            self._sync()
-        return tip.seq
+        return first
+
+    def _write_logged(self) -> None:
+        """Put every moment that no record holds yet into as few records as there are layouts.
+
+        A moment is in the file when its record is. So nothing is lost or told twice, wherever an
+        interrupt or a full disk ends this.
+        """
+        moments = self._logged[:]
+        if not moments:
+            return
+        seq = self._resume_at_end().seq
+        layouts: dict[tuple[str, ...], list[_Moment]] = {}
+        for each in moments:
+            if each.seq >= seq:
+                layouts.setdefault((each.stage_id, *each.values), []).append(each)
+        said = []
+        for number, alike in enumerate(layouts.values()):
+            for each in alike:
+                each.seq = seq + number
+            said.append((Progress.kind, records.encode(_together(alike))))
+        if said:
+            self._add(said)
+            self._sync_if_due(durable=False)
+        seq = self._end[0].seq
+        self._logged[: len(moments)] = [each for each in moments if each.seq >= seq]
+
+    def _wake_writer(self) -> None:
+        self._waiting.set()
+        if self._writer is None:
+            with self._lock:
+                if self._writer is None:
+                    self._writer = threading.Thread(
+                        target=self._write_regularly, name="ledger writer", daemon=True
+                    )
+                    self._writer.start()
+                    atexit.register(self._leave)
+
+    def _write_regularly(self) -> None:
+        while self._waiting.wait():
+            time.sleep(WRITE_EVERY_S)
+            self._waiting.clear()  # before the writing, so that what comes meanwhile sets it again
+            with self._lock:
+                if self._closed or self._exiting:
+                    return
+                try:
+                    self._write_logged()
+                except LedgerError:
+                    self._waiting.set()  # the next append says why; until then the moments wait
+
+    def _leave(self) -> None:
+        """At the interpreter's exit, write what was logged and let the thread take no lock more."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._exiting = True
+            if not self._closed:
+                with suppress(LedgerError):
+                    self._write_logged()
 
     def _resume_at_end(self) -> Tip:
         """Where the file ends, also after an interrupt or a failure in the middle of a write."""
@@ -166,21 +293,27 @@ class Segment:
         if status.st_size != self._end[0].size_bytes:
             self._end = (Tip(), Tree())
             try:
-                for line in follow(self._path.read_bytes().split(b"\n")[:-1], Tip()):
-                    self._advance(line.raw, kind=line.kind)
+                whole = self._path.read_bytes().split(b"\n")[:-1]
+                self._advance((line.raw, line.kind) for line in follow(whole, Tip()))
             except ChainError as error:
                 raise LedgerError(f"{self._path}: changed while it was written: {error}") from error
             os.ftruncate(self._descriptor, self._end[0].size_bytes)
         return self._end[0]
 
-    def _advance(self, raw: bytes, *, kind: str) -> None:
+    def _advance(self, lines: Iterable[tuple[bytes, str]]) -> None:
         tip, tree = self._end
-        self._end = (tip.after(raw, kind=kind), tree.add(raw))  # one assignment: never half done
+        for raw, kind in lines:
+            tip, tree = tip.after(raw, kind=kind), tree.add(raw)
+        self._end = (tip, tree)  # one assignment: never half done
 
     def _write(self, raw: bytes) -> None:
         written = os.write(self._descriptor, raw)
         while written < len(raw):  # a full disk takes a part, and refuses the rest
             written += os.write(self._descriptor, raw[written:])
+
+    def _sync_if_due(self, *, durable: bool) -> None:
+        if durable or time.monotonic() - self._synced_at >= SYNC_EVERY_S:
+            self._sync()
 
     def _sync(self) -> None:
         try:
@@ -194,6 +327,17 @@ class Segment:
     def _close(self, why: str) -> None:
         self._closed = why
         os.close(self._descriptor)
+        self._waiting.set()  # lets the thread end
+        atexit.unregister(self._leave)
+
+
+def _together(alike: Sequence[_Moment]) -> Progress:
+    """Moments of one stage and with the same names as one record."""
+    return Progress(
+        stage_id=alike[0].stage_id,
+        steps=[each.step for each in alike],
+        values={name: [each.values[name] for each in alike] for name in alike[0].values},
+    )
 
 
 def _outcome_of(error: BaseException) -> Outcome:

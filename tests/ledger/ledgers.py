@@ -87,8 +87,9 @@ def execute(root: Path, name: str = "one", *, value: float = 12.5) -> str:
     with segment.begin(root, start(name)) as execution:
         execution.append(event(TRAIN, "started"))
         for step in range(1, 4):
-            values = {"loss": 1 / step, "rate": 0.1}
-            execution.append(Progress(stage_id=TRAIN, step=step, values=values), durable=False)
+            values = {"loss": [1 / step], "rate": [0.1]}
+            record = Progress(stage_id=TRAIN, steps=[step], values=values)
+            execution.append(record, durable=False)
         weights = artifact(root, name.encode())
         execution.append(weights)
         execution.append(Checkpoint(stage_id=TRAIN, step=3, weights=weights.sha256))

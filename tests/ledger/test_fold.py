@@ -1,5 +1,6 @@
 """From segments to tables."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -80,6 +81,19 @@ def test_many_folds_give_what_one_gives(tmp_path):
     assert content(tmp_path) == grown
 
 
+def write(path: Path, kind: str, *data: bytes, format_: int = 2) -> None:
+    """Add lines to a segment that holds a start, as a writer of a format would have."""
+    first = path.read_bytes()[:-1].replace(b'"format":2', b'"format":%d' % format_)
+    head = first[: first.index(b',"hash"')]
+    lines = [b'%s,"hash":"%s"}' % (head, hashlib.sha256(head).hexdigest().encode())]
+    for number, each in enumerate(data, 1):
+        previous = parse(lines[-1], record=number - 1).hash
+        lines.append(
+            render(seq=number, time=datetime.now(UTC), kind=kind, data=each, prev=previous)
+        )
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
 @pytest.mark.parametrize("name", [".index.duckdb", "ledger.duckdb"])
 def test_a_lost_database_is_made_again(tmp_path, name):
     """Deleting a database file loses nothing."""
@@ -126,7 +140,7 @@ def test_a_broken_segment_does_not_keep_the_others_out(tmp_path):
     """A segment is folded up to its break, which is reported, and the others are whole."""
     broken, whole = execute(tmp_path, "one"), execute(tmp_path, "two")
     path = path_of(tmp_path, broken)
-    path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+    path.write_bytes(path.read_bytes().replace(b'"steps":[2]', b'"steps":[9]'))
 
     folded = fold(tmp_path)
 
@@ -156,21 +170,35 @@ def test_a_segment_that_lost_records_is_reported(tmp_path, what):
 def test_a_value_that_does_not_fit_is_null(tmp_path):
     """One impossible value does not stop the fold; everything else of its record is there."""
     execution = segment.begin(tmp_path, start())
-    path = path_of(tmp_path, execution.execution_id)
-    first = parse(path.read_bytes()[:-1], record=0)
-    line = render(
-        seq=1,
-        time=datetime.now(UTC),
-        kind="checkpoint",
-        data=b'{"stage_id":"s","step":"many","weights":["w"]}',
-        prev=first.hash,
-    )
-    path.write_bytes(path.read_bytes() + line + b"\n")
+    data = b'{"stage_id":"s","step":"many","weights":["w"]}'
+    write(path_of(tmp_path, execution.execution_id), "checkpoint", data)
 
     fold(tmp_path)
 
     assert query(tmp_path, "SELECT stage_id, step, state FROM checkpoints").rows == (
         ("s", None, None),
+    )
+
+
+def test_progress_of_format_1_is_folded(tmp_path):
+    """A record of one moment, as segments were first written, has the rows that it always had."""
+    execution = segment.begin(tmp_path, start())
+    moments = [
+        b'{"stage_id":"s","step":1,"values":{"loss":"nan","rate":0.1}}',
+        b'{"stage_id":"s","step":2,"values":{"step":[5],"steps":2.0}}',
+    ]
+    write(path_of(tmp_path, execution.execution_id), "progress", *moments, format_=1)
+    execution = segment.begin(tmp_path, start())
+    execution.log("s", 3, {"loss": 0.5, "step": 4.0})
+    execution.seal("done")
+
+    assert query(tmp_path, "SELECT step, name, value::VARCHAR FROM progress ORDER BY ALL").rows == (
+        (1, "loss", "nan"),
+        (1, "rate", "0.1"),
+        (2, "step", None),
+        (2, "steps", "2.0"),
+        (3, "loss", "0.5"),
+        (3, "step", "4.0"),
     )
 
 

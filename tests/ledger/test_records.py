@@ -15,7 +15,8 @@ from tests.ledger.ledgers import TRAIN, measurement, start
     "record",
     [
         start(),
-        Progress(stage_id=TRAIN, step=3, values={"loss": 0.5, "huge": math.inf}),
+        Progress(stage_id=TRAIN, steps=[3, 4], values={"loss": [0.5, 1], "huge": [math.inf, -0.0]}),
+        Progress(stage_id=TRAIN, steps=[3], values={"Größe": [0.5]}),
         measurement(),
         Measurement(
             stage_id=TRAIN,
@@ -65,6 +66,20 @@ def test_impossible_record_is_an_error(data):
     """A record without its fields, or with a word for a number, is refused."""
     with pytest.raises(ValueError, match="not a progress record"):
         records.decode("progress", data)
+
+
+def test_one_moment_is_a_short_curve():
+    """Progress as segments of format 1 hold it, a step and its values, is read."""
+    data = {"stage_id": TRAIN, "step": 3, "values": {"loss": 0.5, "huge": "inf"}}
+
+    expected = Progress(stage_id=TRAIN, steps=[3], values={"loss": [0.5], "huge": [math.inf]})
+    assert records.decode("progress", data) == expected
+
+
+def test_a_curve_has_a_number_a_step():
+    """Progress that lacks a number, or has one too many, is no record."""
+    with pytest.raises(ValueError, match="loss: expected 2 numbers, one a step, found 1"):
+        Progress(stage_id=TRAIN, steps=[3, 4], values={"loss": [0.5]})
 
 
 def test_every_kind_is_listed():

@@ -1,6 +1,7 @@
 """The writer."""
 
 import errno
+import math
 import multiprocessing
 import os
 import signal
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -30,7 +32,7 @@ def kinds(root: Path, execution_id: str) -> list[str]:
 
 
 def progress(step: int) -> Progress:
-    return Progress(stage_id=TRAIN, step=step, values={"loss": 1.0})
+    return Progress(stage_id=TRAIN, steps=[step], values={"loss": [1.0]})
 
 
 def test_an_execution_ends_with_its_seal(tmp_path):
@@ -110,6 +112,131 @@ def test_durable_records_are_synced_at_once(tmp_path, monkeypatch):
     assert len(synced) >= 3
 
 
+def curve(root: Path) -> list[tuple[int, float]]:
+    """The losses in a ledger's only segment, in the order of the file; its chain checked."""
+    (path,) = history.segment_paths(root)
+    said = [history.decoded(line) for line in history.read_lines(path)]
+    return [
+        pair
+        for each in said
+        if isinstance(each, Progress)
+        for pair in zip(each.steps, each.values["loss"], strict=True)
+    ]
+
+
+def log(execution: segment.Segment, *steps: int) -> None:
+    for step in steps:
+        execution.log(TRAIN, step, {"loss": step / 2})
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_logged_numbers_are_written_soon(tmp_path):
+    """What was logged reaches the file without any further call."""
+    execution = segment.begin(tmp_path, start())
+    log(execution, 1, 2)
+    wait_until(lambda: len(curve(tmp_path)) == 2)
+    log(execution, 3)
+    wait_until(lambda: len(curve(tmp_path)) == 3)
+
+    assert curve(tmp_path) == [(1, 0.5), (2, 1.0), (3, 1.5)]
+
+
+def test_moments_of_one_layout_are_one_record(tmp_path):
+    """Numbers that were logged since the last write take as few records as there are layouts."""
+    with segment.begin(tmp_path, start()) as execution:
+        for step in range(100):
+            execution.log(TRAIN, step, {"loss": step / 2})
+            execution.log(TRAIN, step, {"rate": 1.0})
+        execution.append(NOTE)
+
+    found = kinds(tmp_path, execution.execution_id)
+    assert found.count("progress") <= 4  # the thread may have written in between
+    assert found[-2:] == ["decision", "seal"]
+
+
+def test_logged_numbers_come_before_what_is_appended_later(tmp_path):
+    """The order of calls is the order of the file."""
+    with segment.begin(tmp_path, start()) as execution:
+        log(execution, 1)
+        execution.append(NOTE)
+        log(execution, 2)
+
+    expected = ["start", "progress", "decision", "progress", "seal"]
+    assert kinds(tmp_path, execution.execution_id) == expected
+
+
+def test_a_flush_makes_logged_numbers_durable(tmp_path, monkeypatch):
+    """When `flush` returns, everything is written and synced."""
+    synced: list[int] = []
+    with segment.begin(tmp_path, start()) as execution:
+        log(execution, 1, 2)
+        monkeypatch.setattr(os, "fsync", synced.append)
+        execution.flush()
+
+        assert curve(tmp_path) == [(1, 0.5), (2, 1.0)]
+        assert synced
+
+
+def test_many_moments_do_not_pile_up(tmp_path, monkeypatch):
+    """A loop that is faster than the thread writes for itself."""
+    monkeypatch.setattr(segment, "WRITE_EVERY_S", 60.0)
+    execution = segment.begin(tmp_path, start())
+
+    log(execution, *range(10_000))
+
+    assert len(curve(tmp_path)) == 8192
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.0, 1e-300])
+def test_any_number_can_be_logged(tmp_path, value):
+    """What is no finite number comes back as it was."""
+    with segment.begin(tmp_path, start()) as execution:
+        execution.log(TRAIN, 1, {"loss": value, "größe": 1})
+
+    assert str(curve(tmp_path)[0][1]) == str(value + 0.0)
+
+
+@pytest.mark.parametrize(
+    ("step", "values"), [(1.5, {"loss": 1.0}), (1, {"loss": "much"}), (1, {"loss": None})]
+)
+def test_what_is_no_number_is_refused_at_the_call(tmp_path, step, values):
+    """A mistake is told where it is made, and nothing of it is recorded."""
+    with segment.begin(tmp_path, start()) as execution:
+        with pytest.raises((TypeError, ValueError)):
+            execution.log(TRAIN, step, values)
+        log(execution, 7)
+
+    assert curve(tmp_path) == [(7, 3.5)]
+
+
+def test_records_appended_together_are_one_write_and_one_sync(tmp_path, monkeypatch):
+    """`append_all` says which numbers it gave."""
+    calls: list[str] = []
+
+    def noted(name: str) -> None:
+        call = getattr(os, name)
+
+        def told(*given: Any) -> Any:
+            calls.append(name)
+            return call(*given)
+
+        monkeypatch.setattr(os, name, told)
+
+    with segment.begin(tmp_path, start()) as execution:
+        noted("write")
+        noted("fsync")
+        numbers = execution.append_all([NOTE] * 50)
+        monkeypatch.undo()
+
+    assert (numbers, calls) == (range(1, 51), ["write", "fsync"])
+    assert kinds(tmp_path, execution.execution_id) == ["start", *["decision"] * 50, "seal"]
+
+
 def full_disk(monkeypatch, *, after_bytes: int) -> None:
     """Let the next record be written up to a point, and no further."""
     write = os.write
@@ -137,6 +264,25 @@ def test_a_full_disk_is_an_error_and_no_damage(tmp_path, monkeypatch, after_byte
         execution.append(NOTE)
 
     assert kinds(tmp_path, execution.execution_id) == ["start", "decision", "seal"]
+
+
+@pytest.mark.parametrize("after_bytes", [0, 1, 400, 700, 2000])
+def test_logged_numbers_wait_for_space(tmp_path, monkeypatch, after_bytes):
+    """What a full disk refused is written when there is space, each number once."""
+    monkeypatch.setattr(segment, "WRITE_EVERY_S", 60.0)
+    with segment.begin(tmp_path, start()) as execution:
+        for step in range(20):
+            log(execution, step)
+            execution.log(TRAIN, step, {"loss": step / 2, f"extra {step % 3}": 1.0})
+        with monkeypatch.context() as patch:
+            full_disk(patch, after_bytes=after_bytes)
+            with pytest.raises(LedgerError, match=r"not stored.*No space left"):
+                execution.append_all([NOTE] * 9)
+
+        execution.append(NOTE)
+
+    assert sorted(curve(tmp_path)) == sorted([(step, step / 2) for step in range(20)] * 2)
+    assert verify(tmp_path) == []
 
 
 def test_a_full_disk_at_the_start_leaves_no_execution(tmp_path, monkeypatch):
@@ -193,6 +339,28 @@ def test_an_interrupt_between_write_and_bookkeeping(tmp_path, monkeypatch):
     assert verify(tmp_path) == []
 
 
+@pytest.mark.parametrize("place", ["_write", "_advance", "_sync_if_due"])
+def test_an_interrupt_while_logged_numbers_are_written(tmp_path, monkeypatch, place):
+    """Wherever Control-C comes, every number is told once."""
+    monkeypatch.setattr(segment, "WRITE_EVERY_S", 60.0)
+    execution = segment.begin(tmp_path, start())
+    log(execution, 1, 2)
+    original = getattr(segment.Segment, place)
+
+    def interrupted(self: segment.Segment, *args: Any, **more: Any) -> None:
+        monkeypatch.setattr(segment.Segment, place, original)
+        if place == "_sync_if_due":
+            original(self, *args, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segment.Segment, place, interrupted)
+    log(execution, 3)
+    with pytest.raises(KeyboardInterrupt), execution:
+        execution.append(NOTE)
+
+    assert curve(tmp_path) == [(1, 0.5), (2, 1.0), (3, 1.5)]
+
+
 @pytest.mark.parametrize("damage", ["removed", "edited"])
 def test_a_segment_that_others_touch_is_refused(tmp_path, damage):
     """A writer whose file was removed or changed under it stops."""
@@ -213,12 +381,13 @@ def test_a_forked_child_may_not_write(tmp_path):
 
     def child(answers: Any) -> None:
         try:
-            execution.append(NOTE)
+            execution.log(TRAIN, 2, {"loss": 1.0})
         except LedgerError as error:
             answers.put(str(error))
         execution.__exit__(None, None, None)
 
     with segment.begin(tmp_path, start()) as execution:
+        log(execution, 1)
         context = multiprocessing.get_context("fork")
         answers = context.SimpleQueue()
         process = context.Process(target=child, args=(answers,))
@@ -227,7 +396,25 @@ def test_a_forked_child_may_not_write(tmp_path):
         execution.append(NOTE)
 
     assert "a forked process begins its own" in answers.get()
-    assert kinds(tmp_path, execution.execution_id) == ["start", "decision", "seal"]
+    assert kinds(tmp_path, execution.execution_id) == ["start", "progress", "decision", "seal"]
+
+
+LOGGER = """
+import sys
+from pathlib import Path
+from repro.ledger import segment
+from repro.ledger.records import Start
+execution = segment.begin(Path(sys.argv[1]), Start(purpose="run"))
+for step in range(1000):
+    execution.log("s", step, {"loss": step / 2})
+"""
+
+
+def test_a_program_that_ends_unsealed_leaves_what_it_logged(tmp_path):
+    """The interpreter's exit hangs on nothing and loses nothing."""
+    subprocess.run([sys.executable, "-c", LOGGER, tmp_path], check=True, timeout=60)
+
+    assert curve(tmp_path) == [(step, step / 2) for step in range(1000)]
 
 
 def test_a_clock_that_jumps_back_is_recorded_as_it_is(tmp_path):
@@ -258,9 +445,8 @@ from repro.ledger import segment
 from repro.ledger.records import Progress, Start
 with segment.begin(Path(sys.argv[1]), Start(purpose="run")) as execution:
     for step in range(int(sys.argv[2])):
-        values = {"loss": 1.0}
-        seq = execution.append(Progress(stage_id="s", step=step, values=values), durable=False)
-        print(seq, flush=True)
+        record = Progress(stage_id="s", steps=[step], values={"loss": [1.0]})
+        print(execution.append(record, durable=False), flush=True)
 """
 
 

@@ -35,7 +35,7 @@ def test_a_broken_execution_is_shown_up_to_the_break(tmp_path):
     """What still holds is shown, with what broke."""
     execution_id = execute(tmp_path)
     path = path_of(tmp_path, execution_id)
-    path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+    path.write_bytes(path.read_bytes().replace(b'"steps":[2]', b'"steps":[9]'))
 
     (shown,) = describe(tmp_path, execution_id)["executions"]
 
@@ -73,7 +73,7 @@ def test_a_broken_link_of_what_was_reused_is_shown(tmp_path, damage):
     later = reuse(tmp_path, earlier, "two")
     path = path_of(tmp_path, earlier)
     if damage == "cut":
-        path.write_bytes(path.read_bytes().replace(b'"step":2', b'"step":9'))
+        path.write_bytes(path.read_bytes().replace(b'"steps":[2]', b'"steps":[9]'))
     else:
         path.unlink()
 

@@ -52,7 +52,7 @@ def test_a_whole_ledger_has_no_findings(root):
 
 
 def edited(lines: list[bytes]) -> list[bytes]:
-    return [line.replace(b'"step":2', b'"step":9') for line in lines]
+    return [line.replace(b'"steps":[2]', b'"steps":[9]') for line in lines]
 
 
 @pytest.mark.parametrize(

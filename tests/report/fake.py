@@ -21,7 +21,6 @@ from repro.ledger.records import (
     Checkpoint,
     Decision,
     Measurement,
-    Progress,
     Protocol,
     Provenance,
     StageEvent,
@@ -223,7 +222,7 @@ def _train(root: Path, segment: Segment, stage: Stage, steps: Sequence[int]) -> 
             "energy/pixels/0.2": 1.0 / step,
             "grad_norm": 1.0,
         }
-        segment.append(Progress(stage_id=stage.stage_id, step=step, values=values))
+        segment.log(stage.stage_id, step, values)
 
 
 def _samples(stage: Stage, duplicates: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from repro.engine.stages.prepare import known_of, load, load_images
 from repro.engine.train import train as minimize
 from repro.errors import RunError
 from repro.ledger import history, store
-from repro.ledger.records import Checkpoint, Decision, Progress
+from repro.ledger.records import Checkpoint, Decision
 from repro.spec import Stage
 from repro.spec.network import ConvEncoder
 from repro.spec.plan import Training
@@ -116,8 +116,7 @@ def _train(
             advance(saved[-1].step, "resumed")
 
         def on_progress(step: int, values: Mapping[str, float]) -> None:
-            record = Progress(stage_id=stage.stage_id, step=step, values=values)
-            execution.record(record, durable=False)
+            execution.segment.log(stage.stage_id, step, values)
             advance(1, _note(values))
 
         def on_checkpoint(state: TrainingState) -> None:
