@@ -7,11 +7,12 @@ follow breaks the segment; nothing is reused from a broken segment.
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from repro import digest
 from repro.errors import LedgerError
@@ -29,6 +30,7 @@ from repro.ledger.records import (
     Seal,
     StageEvent,
     Start,
+    Tombstone,
 )
 
 _EXECUTION_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
@@ -95,6 +97,11 @@ def require_beginning(root: Path, beginning: str) -> None:
 def segment_paths(root: Path) -> list[Path]:
     """Every segment, oldest first."""
     return sorted(path for path in (root / "segments").glob("*.jsonl") if path.is_file())
+
+
+def segment_path(root: Path, execution_id: str) -> Path:
+    """Where an execution's segment lies."""
+    return root / "segments" / f"{execution_id}.jsonl"
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -208,14 +215,36 @@ def done_stages(
 ) -> dict[str, DoneStage]:
     """Which of these stages are done and have all their artifacts; of each, the newest.
 
-    Only runs count, or only rehearsals: neither takes anything from the other.
+    Only runs count, or only rehearsals: neither takes anything from the other. A training of which
+    checkpoints were removed on purpose is done with those that are left, the last among them.
     """
+    gone = removed(root)
     done: dict[str, DoneStage] = {}
     for execution_id, said in _said(root, stage_ids, rehearsal=rehearsal):
         for stage in _done_in(execution_id, said, stage_ids):
-            if _all_there(root, stage):
-                done[stage.stage_id] = stage
+            usable = _usable(root, stage, gone=_removed_of(execution_id, gone))
+            if usable is not None:
+                done[stage.stage_id] = usable
     return done
+
+
+def removed(root: Path) -> Mapping[str, frozenset[str]]:
+    """The artifacts that were removed on purpose, each with the executions that had named it.
+
+    Their word of it does not count any more, even if the file is still there. An execution that
+    names it afterwards has made it anew.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for path in segment_paths(root):
+        with path.open("rb") as file:
+            if b'"purpose":"gc"' not in file.readline():
+                continue
+        with suppress(ChainError):  # `broken` tells, and so does `verify`
+            for record in _records_in(path, path.read_bytes()):
+                if isinstance(record, Tombstone):
+                    named_by = frozenset(record.facts.get("executions", ()))
+                    found[record.sha256] = found.get(record.sha256, frozenset()) | named_by
+    return found
 
 
 def saved_training(root: Path, stage_id: str, *, rehearsal: bool = False) -> SavedTraining | None:
@@ -224,6 +253,7 @@ def saved_training(root: Path, stage_id: str, *, rehearsal: bool = False) -> Sav
     Its checkpoints are those before the first one whose weights or state are gone. Trainings are
     never mixed: one that was resumed records the checkpoints before it once more.
     """
+    gone = removed(root)
     found = [
         SavedTraining(
             execution_id=execution_id,
@@ -231,7 +261,7 @@ def saved_training(root: Path, stage_id: str, *, rehearsal: bool = False) -> Sav
             provenance={each.provider: each for each in said if isinstance(each, Provenance)},
         )
         for execution_id, said in _said(root, [stage_id], rehearsal=rehearsal)
-        if (intact := _intact(root, said, stage_id))
+        if (intact := _intact(root, said, stage_id, gone=_removed_of(execution_id, gone)))
     ]
     return max(found, key=lambda each: (each.checkpoints[-1].step, each.execution_id), default=None)
 
@@ -338,15 +368,28 @@ def _done_in(
             yield gathered(execution_id, event, said)
 
 
-def _intact(root: Path, said: list[Record], stage_id: str) -> tuple[Checkpoint, ...]:
+def _removed_of(execution_id: str, gone: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The artifacts that an execution named, and that were removed on purpose."""
+    return frozenset(sha256 for sha256, named_by in gone.items() if execution_id in named_by)
+
+
+def _intact(
+    root: Path, said: list[Record], stage_id: str, *, gone: frozenset[str]
+) -> tuple[Checkpoint, ...]:
     by_step = {
         each.step: each
         for each in said
         if isinstance(each, Checkpoint) and each.stage_id == stage_id
     }
-    ordered = [by_step[step] for step in sorted(by_step)]
     return tuple(
-        takewhile(lambda each: each.state and _there(root, each.weights, each.state), ordered)
+        takewhile(
+            lambda each: (
+                each.state is not None
+                and _there(root, each.weights, each.state)
+                and gone.isdisjoint((each.weights, each.state))
+            ),
+            (by_step[step] for step in sorted(by_step)),
+        )
     )
 
 
@@ -363,10 +406,17 @@ def gathered(execution_id: str, event: StageEvent, said: list[Record]) -> DoneSt
     )
 
 
-def _all_there(root: Path, stage: DoneStage) -> bool:
-    return _there(root, *(each.sha256 for each in stage.artifacts)) and all(
-        _there(root, each.weights) for each in stage.checkpoints
-    )
+def _usable(root: Path, stage: DoneStage, *, gone: frozenset[str]) -> DoneStage | None:
+    """The stage with the checkpoints that are left; none if it lacks anything else."""
+    last = max(stage.checkpoints, key=lambda each: each.step, default=None)
+    spare = {each for one in stage.checkpoints for each in (one.weights, one.state)}
+    spare -= {last.weights} if last else set()
+    named = {each.sha256 for each in stage.artifacts} | {each.weights for each in stage.checkpoints}
+    lacking = (named & gone) | {each for each in named if not _there(root, each)}
+    if not lacking <= gone & spare:
+        return None
+    left = (each for each in stage.checkpoints if each.weights not in lacking)
+    return evolve(stage, checkpoints=tuple(left))
 
 
 def _there(root: Path, *digests: str | None) -> bool:

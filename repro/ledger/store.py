@@ -2,14 +2,19 @@
 
 `objects/<first 2 hex>/<64 hex>`. A file is written aside, synced, made read-only and renamed, so
 that a name never shows half a file. Leftovers of killed writers end in `.part`.
+
+Whoever stores bytes that are there already touches their file; whoever removes a file moves it
+aside first and looks at that time again. So an artifact that a writer is about to record is not
+removed under its hands.
 """
 
 import hashlib
+import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import xxhash
@@ -19,7 +24,8 @@ from repro import digest
 from repro.errors import IntegrityError, LedgerError
 from repro.ledger import durable
 
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_HEX = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(rf"sha256:({_HEX.pattern})")
 
 
 @frozen(kw_only=True)
@@ -111,13 +117,38 @@ def check(root: Path, sha256: str) -> Path:
         IntegrityError: it is missing or was changed.
     """
     path = locate(root, sha256)
-    actual = measure(path).sha256
-    if actual != sha256:
-        raise IntegrityError(
-            f"{path}: artifact was changed: expected {sha256}, found {actual};"
-            " remove the file and run again"
-        )
+    _hold_to(path, sha256)
     return path
+
+
+def remove(root: Path, sha256: str, *, touched_ns: int) -> bool:
+    """Remove an artifact, unless its bytes were stored once more since `touched_ns`."""
+    path = path_of(root, sha256)
+    aside = root / "objects" / f"{path.name}.part"
+    try:
+        path.rename(aside)
+        if aside.stat().st_mtime_ns == touched_ns:
+            aside.unlink()
+            return True
+        _put_back(aside, path)
+    except FileNotFoundError:  # another one removes, or puts back, the same file
+        pass
+    return False
+
+
+def put_back(root: Path) -> None:
+    """Undo the removals that were cut off between a file's being moved aside and its removal."""
+    for aside in (root / "objects").glob("*.part"):
+        if _HEX.fullmatch(aside.stem):
+            with suppress(FileNotFoundError):
+                _put_back(aside, path_of(root, f"sha256:{aside.stem}"))
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    if path.exists():
+        aside.unlink()
+    else:
+        aside.rename(path)
 
 
 def measure(path: Path) -> Stored:
@@ -132,15 +163,44 @@ def measure(path: Path) -> Stored:
     )
 
 
+def _hold_to(path: Path, sha256: str) -> None:
+    actual = measure(path).sha256
+    if actual != sha256:
+        raise IntegrityError(
+            f"{path}: artifact was changed: expected {sha256}, found {actual};"
+            " remove the file and run again"
+        )
+
+
 def _keep(objects: Path, part: Path) -> Stored:
     stored = measure(part)
     final = path_of(objects.parent, stored.sha256)
     durable.make_folder(final.parent)
     part.chmod(0o444)
     durable.sync(part)
-    if final.exists():
-        check(objects.parent, stored.sha256)
-    else:
+    if not _still_there(final, stored.sha256):
         part.rename(final)
     durable.sync(final.parent)
     return stored
+
+
+def _still_there(path: Path, sha256: str) -> bool:
+    """Whether the store holds these bytes, and will: whoever removes files sees the touch.
+
+    Raises:
+        IntegrityError: it holds others under this digest.
+    """
+    try:
+        touched = _touched(path)
+        _hold_to(path, sha256)
+        return touched and path.exists()
+    except FileNotFoundError:
+        return False
+
+
+def _touched(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except PermissionError:  # somebody else's file: ours takes its place
+        return False
+    return True
