@@ -166,11 +166,12 @@ def _created(path: Path, holder: Holder) -> bool:
     except FileExistsError:
         return False
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(asdict(holder)).encode())
+        os.write(descriptor, json.dumps(asdict(holder)).encode())
     except OSError:  # a full disk: nobody shall wait for a holder who cannot say who it is
         _give_back(path)
         raise
+    finally:
+        os.close(descriptor)
     return True
 
 
