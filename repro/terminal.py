@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from repro.engine.plan import PlannedStage, RunPlan
     from repro.engine.progress import Advance
     from repro.engine.run import Outcome
+    from repro.ledger import Verified
     from repro.report import StudyReport
+    from repro.report.deep import Recomputed
 
 UNLIMITED = 10_000
 MARKS = {"done": "[green]✓[/]", "to do": "[yellow]•[/]", "blocked": "[red]✗[/]"}
@@ -115,6 +117,18 @@ def say_outcome(outcome: "Outcome") -> None:
     say(f"{outcome.title}: {said[outcome.status]} execution {outcome.execution_id}")
     for problem in outcome.problems:
         say(f"  {problem}")
+
+
+def say_verified(verified: "Verified", recomputed: "Recomputed | None") -> None:
+    """How much was read again, and computed again; what could not be, and why."""
+    say(
+        f"read {len(verified.executions)} executions, {verified.num_records} records and"
+        f" {verified.num_artifacts} artifacts; {verified.num_removed} were removed on purpose"
+    )
+    if recomputed is not None:
+        for why in recomputed.unchecked:
+            say(why)
+        say(f"computed again {recomputed.num_plans} plans and {recomputed.num_values} values")
 
 
 def print_claims(study: "StudyReport") -> None:

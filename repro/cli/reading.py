@@ -101,22 +101,48 @@ def show(places: Places, id_: str, json_: bool) -> None:
 @click.command()
 @click.argument("id_", metavar="[ID]", required=False)
 @click.option("--all", "all_", is_flag=True, help="Everything (the default without an ID).")
+@click.option("--deep", is_flag=True, help="Compute ids and values again from what is stored.")
+@click.option(
+    "--against",
+    "head",
+    metavar="HEAD",
+    help="Also hold the seals to a head taken earlier: its digest, or a file of its statement.",
+)
+@click.option("--key", type=FILE, help="Public keys, one of which must have signed that file.")
 @as_json
 @click.pass_obj
-def verify(places: Places, id_: str | None, all_: bool, json_: bool) -> None:
+def verify(
+    places: Places,
+    id_: str | None,
+    all_: bool,
+    deep: bool,
+    head: str | None,
+    key: Path | None,
+    json_: bool,
+) -> None:
     """Re-read records, seals and artifacts; name the first broken link."""
     from attrs import asdict
 
-    from repro.ledger import verify as verify_ledger
+    from repro.ledger import examine
 
     if id_ and all_:
         raise click.UsageError("give an ID or --all, not both")
+    if key and not head:
+        raise click.UsageError("--key belongs to --against FILE")
+    recomputed = None
     with terminal.working("verify"):
-        findings = verify_ledger(places.ledger, id_)
+        verified = examine(places.ledger, id_, head=head, key=key)
+        if deep:
+            from repro.report.deep import recompute
+
+            recomputed = recompute(places.ledger, verified.executions)
+    findings = (*verified.findings, *(recomputed.findings if recomputed else ()))
     if json_:
-        terminal.print_json([asdict(finding) for finding in findings])
+        told = {"verified": asdict(verified), "recomputed": recomputed and asdict(recomputed)}
+        terminal.print_json(told)
     else:
         for finding in findings:
             terminal.print_line(str(finding))
+    terminal.say_verified(verified, recomputed)
     terminal.say("verified" if not findings else f"{len(findings)} broken")
     sys.exit(1 if findings else 0)

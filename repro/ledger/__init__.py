@@ -7,7 +7,9 @@ fold         segments to tables; `rebuild` makes them anew
 database     SQL over those tables, reading only
 named        queries that have a name
 verify       names the first broken link of everything
-head         one digest over all seals
+head         one digest over all seals, and the statement that it is the digest of
+against      holds the ledger to heads that were taken earlier
+signing      signed statements
 show         a run and its executions as plain data
 provenance   which code, on which machine, in which environment
 
@@ -17,20 +19,25 @@ Importing this does not load DuckDB; the first question in SQL does.
 from repro.ledger.database import Table, export_parquet, query
 from repro.ledger.findings import Finding
 from repro.ledger.fold import Folded, rebuild
-from repro.ledger.head import head
+from repro.ledger.head import Taken, head
+from repro.ledger.head import take as take_head
 from repro.ledger.named import named_query
 from repro.ledger.show import describe
-from repro.ledger.verify import verify
+from repro.ledger.verify import Verified, examine, verify
 
 __all__ = [
     "Finding",
     "Folded",
     "Table",
+    "Taken",
+    "Verified",
     "describe",
+    "examine",
     "export_parquet",
     "head",
     "named_query",
     "query",
     "rebuild",
+    "take_head",
     "verify",
 ]

@@ -1,8 +1,10 @@
 """Read everything again and name the first broken link of every segment, artifact and table.
 
-Three comparisons: each segment with itself (chain, seal, possible records), each artifact with its
-digest, and the database, as it is found, with the segments. One execution is verified with all that
-it rests on: the stages that it reused, in the executions that did them.
+Four comparisons: each segment with itself (chain, seal, possible records), each artifact with its
+digest, the database, as it is found, with the segments, and the seals with the heads that were
+taken of them. One execution is verified with all that it rests on: the stages that it reused, in
+the executions that did them. An artifact that was removed on purpose has a tombstone, and is
+counted, not missed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,12 +12,37 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import history, store
+from repro.ledger.against import against, against_kept
 from repro.ledger.chain import ChainError, Line
 from repro.ledger.comparison import Comparison, beside
 from repro.ledger.findings import Finding
-from repro.ledger.records import Artifact, Checkpoint, Measurement, Record, StageEvent, Start
+from repro.ledger.records import (
+    Artifact,
+    Checkpoint,
+    Measurement,
+    Record,
+    StageEvent,
+    Start,
+    Tombstone,
+)
+
+
+@frozen(kw_only=True)
+class Verified:
+    """What was read again, and what is not as it was recorded.
+
+    `executions` are those that were asked for and those that they rest on; `num_removed` counts the
+    artifacts that have a tombstone in place of a file.
+    """
+
+    findings: tuple[Finding, ...]
+    executions: tuple[str, ...]
+    num_records: int
+    num_artifacts: int
+    num_removed: int
 
 
 @frozen(kw_only=True)
@@ -32,42 +59,68 @@ class _Segment:
     """A segment up to its first break: what it names and what it rests on.
 
     `inputs` are its planned stages, each with those that it builds on; `reused` are stages that
-    another execution did, each with that execution.
+    another execution did, each with that execution. `removed` are artifacts with a tombstone here.
     """
 
     named: list[_Named] = field(factory=list)
     inputs: dict[str, tuple[str, ...]] = field(factory=dict)
     reused: dict[str, str] = field(factory=dict)
+    removed: set[str] = field(factory=set)
 
 
 def verify(root: Path, execution_id: str | None = None) -> list[Finding]:
     """Every finding, about the whole ledger or about one execution and what it rests on.
 
+    Raises:
+        LedgerError: as `examine`.
+    """
+    return list(examine(root, execution_id).findings)
+
+
+def examine(
+    root: Path, execution_id: str | None = None, *, head: str | None = None, key: Path | None = None
+) -> Verified:
+    """Every finding, and what was read to come to it.
+
     `execution_id` may also be a run's, which stands for all its executions, and may be cut short.
+    `head` is one that was taken earlier, as `against` takes it, and `key` who must have signed it.
 
     Raises:
-        LedgerError: there is no ledger here, or nothing in it has such an id.
+        LedgerError: there is no ledger here, nothing in it has such an id, or the head is none.
+        IntegrityError: the head is not signed by the key.
     """
     history.require(root)
+    of_heads = [] if head is None else against(root, head, key=key)
     with beside(root) as comparison:
         chosen = _chosen(root, comparison, execution_id)
         reader = _Reader(root, comparison)
         whole = reader.names if chosen is None else chosen
         rests_on = reader.follow(whole)
+        read = whole | rests_on.keys()
+        named = {
+            each.sha256: (name, each.seq)
+            for name in sorted(read)
+            for each in reader.segment(name).named
+            if name in whole or each.stage_id in rests_on[name]
+        }
+        removed = reader.removed(named)
         findings = reader.findings
         findings += comparison.findings(None if chosen is None else chosen | rests_on.keys())
-    named = {
-        each.sha256: (name, each.seq)
-        for name in sorted(rests_on.keys() | whole)
-        for each in reader.segment(name).named
-        if name in whole or each.stage_id in rests_on[name]
-    }
-    stored = _stored(root) if chosen is None else set()
-    return findings + [
-        finding
-        for sha256 in sorted(stored | set(named))
-        for finding in _of_artifact(root, sha256, named.get(sha256))
-    ]
+    if chosen is None:
+        of_heads += against_kept(root)
+    broken = {each.file for each in findings}
+    findings += [each for each in of_heads if each.file not in broken]
+    artifacts = sorted(named.keys() | (_stored(root) if chosen is None else set()))
+    for sha256 in artifacts:
+        if sha256 not in removed:
+            findings += _of_artifact(root, sha256, named.get(sha256))
+    return Verified(
+        findings=tuple(findings),
+        executions=tuple(sorted(read)),
+        num_records=reader.num_records,
+        num_artifacts=len(artifacts) - len(removed),
+        num_removed=len(removed),
+    )
 
 
 def _chosen(root: Path, comparison: Comparison, beginning: str | None) -> set[str] | None:
@@ -92,6 +145,8 @@ class _Reader:
 
     def __init__(self, root: Path, comparison: Comparison) -> None:
         self.findings: list[Finding] = []
+        self.num_records = 0
+        self._root = root
         self._paths = {path.stem: path for path in history.segment_paths(root)}
         self._comparison = comparison
         self._read: dict[str, _Segment] = {}
@@ -121,6 +176,15 @@ class _Reader:
                     waiting.append((segment.reused[stage], stage))
         return found
 
+    def removed(self, named: Iterable[str]) -> set[str]:
+        """Those of these artifacts that are gone, and have a tombstone."""
+        gone = {each for each in named if not _there(self._root, each)}
+        if gone:
+            for each in history.executions(self._root):
+                if each.start.purpose == "gc":
+                    self.segment(each.execution_id)
+        return gone & {sha256 for segment in self._read.values() for sha256 in segment.removed}
+
     def _taken_in(self, name: str) -> _Segment:
         segment, lines = _Segment(), list[Line]()
         if name not in self._paths:
@@ -133,6 +197,7 @@ class _Reader:
         except ChainError as error:
             broken = error
             self.findings.append(_of_chain(f"segments/{name}.jsonl", error))
+        self.num_records += len(lines)
         self.findings += self._comparison.add(name, lines, whole=broken is None)
         return segment
 
@@ -154,6 +219,8 @@ def _take_in(segment: _Segment, line: Line, record: Record | None) -> None:
                 _Named(sha256=sha256, stage_id=record.stage_id, seq=line.seq)
                 for sha256 in _digests(record)
             )
+        case Tombstone():
+            segment.removed.add(record.sha256)
         case _:
             pass
 
@@ -194,6 +261,14 @@ def _stored(root: Path) -> set[str]:
     return {f"sha256:{path.name}" for path in (root / "objects").glob("[0-9a-f][0-9a-f]/*")}
 
 
+def _there(root: Path, sha256: str) -> bool:
+    """Whether an artifact has a file; what is no digest has none."""
+    try:
+        return store.path_of(root, sha256).is_file()
+    except LedgerError:
+        return False
+
+
 def _of_artifact(root: Path, sha256: str, named: tuple[str, int] | None) -> list[Finding]:
     """What is wrong with an artifact; `named` is the execution and record that speak of it."""
     record = None if named is None else named[1]
@@ -203,7 +278,7 @@ def _of_artifact(root: Path, sha256: str, named: tuple[str, int] | None) -> list
     except LedgerError as error:
         text = str(error)
         return [Finding(file=by, record=record, problem=text, expected="a digest", found=sha256)]
-    actual = store.measure(path).sha256 if path.is_file() else "no file"
+    actual = digest.sha256_file(path) if path.is_file() else "no file"
     if actual == sha256:
         return []
     return [

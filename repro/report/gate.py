@@ -93,7 +93,7 @@ def protocol(row: Row, archive: Archive, terms: Terms) -> str | None:
         return f"images were quantised by {row.fact('images', 'quantisation')!r}"
     if row.fact("reference", "extractor", "weights_digest") != standard.POOL3_DIGEST:
         return "the reference was made by another network"
-    return _failed_probe(row.fact("reference"), "the reference") or _misnamed(row, archive)
+    return _failed_probe(row.fact("reference"), "the reference") or misnamed(row, archive)
 
 
 def recomputed(row: Row, archive: Archive, terms: Terms) -> str | None:
@@ -103,7 +103,7 @@ def recomputed(row: Row, archive: Archive, terms: Terms) -> str | None:
         return f"the value is {row.value}, not a finite number"
     if row.metric == "fid" and row.value < SMALLEST_DISTANCE:
         return f"{row.value} is negative, so it is no distance"
-    return _another_result(row, archive)
+    return another_result(row, archive)
 
 
 def samples(row: Row, archive: Archive, terms: Terms) -> str | None:
@@ -220,7 +220,7 @@ def _unlike_standard(facts: Any, side: str) -> str | None:
     return None
 
 
-def _misnamed(row: Row, archive: Archive) -> str | None:
+def misnamed(row: Row, archive: Archive) -> str | None:
     """Whether the protocol's id stands for its facts, and they are those of the measurement."""
     named = archive.protocols.get(row.protocol_id)
     if named is None:
@@ -234,7 +234,12 @@ def _misnamed(row: Row, archive: Archive) -> str | None:
     return None
 
 
-def _another_result(row: Row, archive: Archive) -> str | None:
+def another_result(row: Row, archive: Archive) -> str | None:
+    """How a measurement differs from what the stored features give, if it does.
+
+    Raises:
+        IntegrityError: a file that it rests on is missing or changed.
+    """
     from repro.metrics import measure
 
     again = archive.recomputed(row)
