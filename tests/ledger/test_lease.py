@@ -230,6 +230,15 @@ def test_a_heart_beats(tmp_path, monkeypatch):
     assert time.time() - path.stat().st_mtime > 50
 
 
+def test_the_heart_of_a_holder_beats(tmp_path, monkeypatch):
+    """Who holds a key need not think of it."""
+    monkeypatch.setattr(leases, "LEASE_S", 0.06)
+
+    with lease(tmp_path, KEY) as held:
+        silence(held.path, seconds=100)
+        wait_until(lambda: time.time() - held.path.stat().st_mtime < 50)
+
+
 def test_a_heart_survives_a_missing_file(tmp_path, monkeypatch):
     """A touch that fails is tried again."""
     monkeypatch.setattr(leases, "LEASE_S", 0.06)
@@ -283,19 +292,55 @@ def wait_until(condition) -> None:
         time.sleep(0.005)
 
 
+def test_of_two_who_see_the_same_free_key_one_gets_it(tmp_path, monkeypatch):
+    """Both looked before either took it: the file system decides."""
+    create, both_looked = leases._created, threading.Barrier(2)
+    looked: set[int] = set()
+    results: list[str] = []
+
+    def created(path: Path, holder: Holder) -> bool:
+        if threading.get_ident() not in looked:
+            looked.add(threading.get_ident())
+            both_looked.wait(30)
+        return create(path, holder)
+
+    def contend() -> None:
+        try:
+            with lease(tmp_path, KEY, wait_s=0):
+                both_looked.wait(30)
+                results.append("held")
+        except LeaseHeldError:
+            both_looked.wait(30)
+            results.append("refused")
+
+    monkeypatch.setattr(leases, "_created", created)
+    threads = [threading.Thread(target=contend) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(results) == ["held", "refused"]
+
+
 TURNS, DEAD_AFTER = 25, 5
 RACE = """
 import os, signal, sys
 from pathlib import Path
-from repro.ledger.lease import lease
+from repro.ledger.lease import LeaseHeldError, lease
 root, key, me, turns, dead_after = sys.argv[1:]
 log = os.open(Path(root) / "log", os.O_WRONLY | os.O_APPEND)
-for turn in range(int(turns)):
-    with lease(Path(root), key) as held:
-        os.write(log, f"{me} enters {held.path.name}\\n".encode())
-        if me == "0" and turn == int(dead_after):
-            os.kill(os.getpid(), signal.SIGKILL)
-        os.write(log, f"{me} leaves {held.path.name}\\n".encode())
+turn = 0
+while turn < int(turns):
+    try:  # no pause between two tries: as much contention as there can be
+        with lease(Path(root), key, wait_s=0) as held:
+            os.write(log, f"{me} enters {held.path.name}\\n".encode())
+            if me == "0" and turn == int(dead_after):
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.write(log, f"{me} leaves {held.path.name}\\n".encode())
+            turn += 1
+    except LeaseHeldError:
+        pass
 """
 
 
