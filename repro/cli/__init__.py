@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from repro import __version__, terminal
-from repro.cli import keeping, past, reading, running
+from repro.cli import exchange, keeping, past, reading, running
 from repro.cli.options import FOLDER, Places
 from repro.errors import ReproError
 
@@ -28,6 +28,8 @@ COMMANDS = (
     reading.verify,
     past.diff,
     past.explain,
+    exchange.import_,
+    exchange.export,
     keeping.ledger,
 )
 

@@ -36,7 +36,8 @@ def connect(
     """A connection with the database at `path` (or one in memory) as its default, named `ledger`.
 
     It loads no extensions and sees no Python variables. If read-only, it reaches no file besides
-    the database, and `writable` where given, and its settings are locked.
+    the database, and `writable` where given (a file, or a folder with all that is in it), and its
+    settings are locked.
 
     Raises:
         duckdb.Error: the file is locked, damaged or of a newer DuckDB.
@@ -57,7 +58,8 @@ def connect(
         connection.execute("USE ledger; SET TimeZone = 'UTC'")
         if read_only:
             allowed = [str(writable)] if writable else []
-            connection.execute("SET allowed_paths = $1", [allowed])
+            kind = "directories" if writable and writable.is_dir() else "paths"
+            connection.execute(f"SET allowed_{kind} = $1", [allowed])
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
     except duckdb.Error:

@@ -47,6 +47,10 @@ def _floats(values: Sequence[Any]) -> tuple[float, ...]:
     return tuple(float(each) for each in values)
 
 
+def _steps(values: Sequence[int | None]) -> tuple[int | None, ...]:
+    return tuple(values)
+
+
 def _texts(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(values)
 
@@ -270,7 +274,7 @@ class Imported:
     study: str
     run: str
     metric: str
-    steps: tuple[int | None, ...] = field(converter=tuple)
+    steps: tuple[int | None, ...] = field(converter=_steps)
     values: tuple[float, ...] = field(converter=_floats)
     num_samples: int | None = None
     facts: Facts = field(factory=dict)

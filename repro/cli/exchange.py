@@ -1,0 +1,106 @@
+"""Commands that take numbers in from elsewhere, and give them to others."""
+
+from pathlib import Path
+
+import click
+
+from repro import terminal
+from repro.cli.options import FOLDER, Places, as_json
+
+ANY_PATH = click.Path(path_type=Path)
+
+
+@click.command("import")
+@click.argument("format_", metavar="[mlflow|trackio|tensorboard|json]")
+@click.argument("paths", nargs=-1, required=True, type=ANY_PATH)
+@click.option("--study", default="", help="The study that the numbers belong to.")
+@click.option("--source", default="", help="Where they come from.  [default: the format's name]")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric; repeatable."
+)
+@as_json
+@click.pass_obj
+def import_(
+    places: Places,
+    format_: str,
+    paths: tuple[Path, ...],
+    study: str,
+    source: str,
+    metrics: tuple[str, ...],
+    json_: bool,
+) -> None:
+    """Take in numbers of another tracker or a paper: to query and to draw, never evidence.
+
+    MLflow's database, trackio's folder, TensorBoard's log folder, or files of numbers. Importing
+    again adds what was logged since.
+    """
+    from attrs import asdict
+
+    from repro.ledger.exchange import FORMATS, import_numbers
+
+    if format_ not in FORMATS:
+        raise click.UsageError(f"{format_}: expected one of: {', '.join(FORMATS)}")
+    with terminal.working("import"):
+        counts = import_numbers(
+            places.ledger,
+            format_,
+            paths,
+            study=study,
+            source=source,
+            metrics=metrics,
+            notify=terminal.say,
+        )
+    if json_:
+        terminal.print_json(asdict(counts))
+    elif counts.execution_id is None:
+        terminal.say(f"nothing new in {counts.numbers} numbers of {counts.runs} runs")
+    else:
+        terminal.print_line(
+            f"{counts.execution_id}  {counts.added} of {counts.numbers} numbers added,"
+            f" of {counts.runs} runs"
+        )
+
+
+@click.group()
+def export() -> None:
+    """Give what the ledger holds to other programs."""
+
+
+@export.command()
+@click.argument("folder", type=FOLDER)
+@as_json
+@click.pass_obj
+def parquet(places: Places, folder: Path, json_: bool) -> None:
+    """Write every table and view to a new folder, a Parquet file each."""
+    from repro.ledger.exchange import export_tables
+
+    with terminal.working("export"):
+        counts, warnings = export_tables(places.ledger, folder)
+    for warning in warnings:
+        terminal.say(f"warning: {warning}")
+    if json_:
+        terminal.print_json(counts)
+    else:
+        terminal.print_table(("table", "rows"), counts.items())
+
+
+@export.command()
+@click.argument("url")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@as_json
+@click.pass_obj
+def mlflow(places: Places, url: str, ids: tuple[str, ...], json_: bool) -> None:
+    """Send sealed executions to the MLflow server at URL: all of them, or those that IDs begin."""
+    from attrs import asdict
+
+    from repro.ledger.exchange import export_mlflow
+
+    with terminal.working("export"):
+        sent = export_mlflow(places.ledger, url, ids, notify=terminal.say)
+    if json_:
+        terminal.print_json(asdict(sent))
+    else:
+        terminal.print_line(
+            f"{sent.executions} executions sent with {sent.numbers} numbers,"
+            f" {sent.known} were there"
+        )
