@@ -121,7 +121,7 @@ def _removed(
 ) -> Collection:
     """Say what goes, look again, remove what may still go."""
     _record(execution, found.gone, history.removed(root))
-    written = root / "segments" / f"{execution.execution_id}.jsonl"
+    written = history.segment_path(root, execution.execution_id)
     now = written.stat().st_mtime  # by the clock of the file system
     again = _found(root, policy, now=now, grace_s=grace_s)
     announced = {each.sha256 for each in found.gone}
