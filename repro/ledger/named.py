@@ -1,6 +1,7 @@
 """Named queries: files in `queries/`, their first line a comment that says what for.
 
-A ledger's own come first, then those in `ledger/queries` of the working folder.
+A ledger's own come first, then those in `ledger/queries` of the working folder, then those that
+come with the package.
 """
 
 import re
@@ -31,8 +32,15 @@ def named_query(root: Path, text: str) -> str:
 
 def _paths(root: Path) -> Mapping[str, Path]:
     """The file of every named query, by name."""
-    found = {path.stem: path for folder in (PROJECT, root) for path in _files(folder)}
+    folders = (_shipped(), PROJECT, root)
+    found = {path.stem: path for folder in folders for path in _files(folder)}
     return dict(sorted(found.items()))
+
+
+def _shipped() -> Path:
+    """Where the package has its queries: a wheel beside this file, a checkout in `ledger/`."""
+    package = Path(__file__).parent
+    return package if (package / "queries").is_dir() else package.parents[1] / "ledger"
 
 
 def _files(root: Path) -> Iterator[Path]:

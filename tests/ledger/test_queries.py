@@ -1,0 +1,167 @@
+"""The named queries: each answers its question, and the page shows the answer as it is."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from repro.cli import repro
+from repro.errors import QueryError
+from repro.ledger import named_query, query
+from tests.ledger import example
+from tests.ledger.ledgers import execute
+
+PROJECT = Path(__file__).parents[2] / "ledger"
+PAGE = (PROJECT / "README.md").read_text("utf-8")
+SECTION = PAGE.partition("\n## Queries\n")[2].partition("\n## ")[0]
+SHOWN = dict(re.findall(r"^```sh\n(.+?)\n```\n\n```\n(.+?)\n```$", SECTION, re.M | re.S))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """The ledger of the page."""
+    path: Path = tmp_path_factory.mktemp("ledger")
+    example.write(path)
+    return path
+
+
+def answer(root, name, **parameters):
+    """The rows of a named query's answer, by column."""
+    table = query(root, named_query(root, name), parameters)
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def columns(rows, *names):
+    """Some columns of an answer."""
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_the_page_shows_what_the_command_prints(root, command):
+    """Each example, run on the ledger of `tests/ledger/example.py`, prints what the page shows."""
+    arguments = shlex.split(command)[1:]
+
+    printed = CliRunner().invoke(repro, ["--ledger", str(root), *arguments]).stdout
+
+    assert [line.rstrip() for line in printed.splitlines()] == SHOWN[command].splitlines()
+
+
+def test_every_query_is_on_the_page():
+    """A query that nobody is told of does not exist."""
+    told = set(re.findall(r"^\| `([\w-]+)` \|", SECTION, re.M))
+
+    assert told == {path.stem for path in (PROJECT / "queries").glob("*.sql")}
+
+
+def test_the_best_checkpoint_is_beside_the_next_best(root):
+    """29.75 against 31 with errors of 0.5 each are 1.8 standard errors, the best of five values."""
+    best, *_ = answer(root, "best-checkpoint")
+
+    assert (best["best_step"], best["value"], best["next_step"]) == (300, 29.75, 200)
+    assert (best["z"], best["num_checkpoints"], best["num_values"]) == (1.8, 3, 5)
+
+
+def test_the_best_checkpoint_is_of_one_run(root):
+    """Each run that measured has one row; a run that failed has none."""
+    assert columns(answer(root, "best-checkpoint"), "title") == [("lr 2e-3",), ("lr 1e-3",)]
+
+
+def test_a_sweep_over_alpha_has_intervals(root):
+    """The final checkpoint at three alphas, each with 1.96 standard errors to both sides."""
+    swept = answer(root, "alpha-sweep")
+    final = [each for each in swept if (each["title"], each["checkpoint_step"]) == ("lr 2e-3", 300)]
+
+    assert columns(final, "alpha", "low", "high") == [
+        (1.0, 29.52, 31.48),
+        (1.5, 28.77, 30.73),
+        (2.0, 32.02, 33.98),
+    ]
+
+
+def test_the_last_checkpoints_have_a_mean_and_a_spread(root):
+    """Of three checkpoints, the last two; an evaluation with one has no spread."""
+    rows = [each for each in answer(root, "last-k", k="2") if each["title"] == "lr 2e-3"]
+
+    assert columns(rows, "evaluation", "steps", "mean", "sd") == [
+        ("alpha-1.5", [300], 29.75, None),
+        ("last", [200, 300], 30.75, 0.353553),
+        ("alpha-2.0", [300], 33.0, None),
+    ]
+
+
+def test_a_checkpoint_costs_its_share_of_the_training(root):
+    """A third of 600 s after a third of the updates, and 12 s of sampling."""
+    costs = {(each["title"], each["evaluation"]): each for each in answer(root, "cost")}
+
+    assert costs["lr 2e-3", "last@100"]["cost_s"] == 212.0
+    assert costs["lr 2e-3", "last@300"]["cost_s"] == 612.0
+
+
+def test_the_front_is_what_nothing_cheaper_beats(root):
+    """From the cheapest on, only values that are better than all before them."""
+    front = [each for each in answer(root, "cost") if each["on_front"]]
+
+    assert columns(front, "cost_s", "value") == [
+        (162.0, 44.5),
+        (212.0, 40.0),
+        (312.0, 35.5),
+        (412.0, 31.0),
+        (612.0, 29.75),
+    ]
+
+
+def test_everything_that_was_tried_for_a_claim_is_counted(root):
+    """Evidence, values that the claim does not name, and a run that never measured."""
+    used = [each["used"] for each in answer(root, "variants", claim="alpha-helps")]
+
+    assert {each: used.count(each) for each in used} == {
+        "admitted": 2,
+        "not named": 8,
+        "never measured": 1,
+    }
+
+
+def test_a_claim_that_was_never_judged_has_no_variants(root):
+    """There is no evidence yet that says how it is measured."""
+    assert answer(root, "variants", claim="another") == []
+
+
+def test_what_changed_between_two_runs_is_every_value_that_differs(root):
+    """A field, the commit, the interpreter, and each result."""
+    old, new = (
+        each[0]
+        for each in query(root, "SELECT run_id FROM runs ORDER BY first_started_at LIMIT 2").rows
+    )
+    rows = answer(root, "changed", old=old, new=new)
+
+    assert columns(rows[:4], "part", "path") == [
+        ("spec", "train.lr"),
+        ("git", "commit"),
+        ("python", "version"),
+        ("results", "alpha-1.5 fid"),
+    ]
+    assert len(rows) == 3 + 5
+
+
+def test_a_beginning_that_fits_several_runs_is_refused(root):
+    """Which one was meant cannot be known."""
+    with pytest.raises(QueryError, match="fits 3 runs, expected one"):
+        answer(root, "changed", old="2026", new="2026")
+
+
+def test_queries_work_from_any_folder(tmp_path, monkeypatch):
+    """They come with the package: neither the working folder nor the ledger needs to hold them."""
+    monkeypatch.chdir(tmp_path)
+    execute(tmp_path / "other")
+
+    assert answer(tmp_path / "other", "best")
+
+
+def test_a_ledgers_own_query_comes_first(tmp_path):
+    """A query of the same name in the ledger's folder replaces the one that comes along."""
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "best.sql").write_text("-- mine\nSELECT 1 AS one", encoding="utf-8")
+
+    assert named_query(tmp_path, "best").endswith("SELECT 1 AS one")
