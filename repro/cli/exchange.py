@@ -61,6 +61,59 @@ def import_(
         )
 
 
+@click.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--out", type=FOLDER, required=True, help="The folder to make; it must not be there.")
+@click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="ROLE",
+    help="Leave artifacts in this role out, such as state or samples; repeatable.",
+)
+@click.option("--author", default="", help="Who ran it.")
+@click.option("--publisher", default="", metavar="URL", help="The page of their organization.")
+@click.option("--license", "license_", default="", metavar="URL", help="What others may do.")
+@as_json
+@click.pass_obj
+def bundle(
+    places: Places,
+    ids: tuple[str, ...],
+    out: Path,
+    leave_out: tuple[str, ...],
+    author: str,
+    publisher: str,
+    license_: str,
+    json_: bool,
+) -> None:
+    """Give runs away: a folder with all that they rest on, and a program that checks it.
+
+    An ID is how a run's or an execution's id begins. The folder is an RO-Crate; its verifier needs
+    nothing but Python. Publish the digest that is printed: it names the bundle.
+    """
+    from attrs import asdict
+
+    from repro.ledger.segment import utc_now
+    from repro.report.bundle import About
+    from repro.report.bundle import bundle as bundle_runs
+
+    about = About(
+        published=f"{utc_now():%Y-%m-%d}",
+        author=author,
+        publisher=publisher,
+        license=license_,
+    )
+    with terminal.working("bundle"):
+        made = bundle_runs(places.ledger, ids, out, about=about, leave_out=leave_out)
+    if json_:
+        terminal.print_json(asdict(made))
+        return
+    terminal.print_line(made.digest)
+    terminal.say(
+        f"{made.folder}: {made.num_executions} executions, {made.num_artifacts} artifacts,"
+        f" {made.num_left_out} left out, {made.size_bytes} bytes"
+    )
+
+
 @click.group()
 def export() -> None:
     """Give what the ledger holds to other programs."""
