@@ -1,5 +1,6 @@
 """Running a spec: every stage that the ledger does not hold yet, in order, on the record.
 
+Of two commands that need the same stage at once, one computes it and the other waits for it.
 Torch is loaded when the first stage must compute, so a finished run costs almost nothing.
 """
 
@@ -15,12 +16,20 @@ from attrs import frozen
 from repro.engine import resources
 from repro.engine.device import computing, resolve
 from repro.engine.execution import Execution
-from repro.engine.plan import PlannedStage, RunPlan, check_ready_made, needs, plan
+from repro.engine.plan import (
+    PlannedStage,
+    RunPlan,
+    check_ready_made,
+    lease_key,
+    needs,
+    plan,
+)
 from repro.engine.progress import Progress, Silent
 from repro.errors import IntegrityError, ResourceError, RunError
 from repro.ledger import history, provenance, segment
 from repro.ledger.fold import fold
 from repro.ledger.history import DoneStage
+from repro.ledger.lease import LEASE_S, Holder, Lease, heartbeat, lease
 from repro.ledger.records import StageEvent, Start
 from repro.spec import Spec, Stage, canonical_spec, load, rehearsal, run_id, stages
 
@@ -171,7 +180,7 @@ def _execute(job: _Job) -> Outcome:
     device = resolve(job.device) if with_torch else job.device
     open_segment = segment.begin(job.root, _start(job, wanted))
     try:
-        with open_segment:
+        with open_segment, heartbeat(history.segment_path(job.root, open_segment.execution_id)):
             execution = Execution(
                 spec=job.spec,
                 stages={stage.stage_id: stage for stage in reversed(wanted)},  # first name wins
@@ -189,10 +198,9 @@ def _execute(job: _Job) -> Outcome:
             if with_torch:
                 execution.record(computing(device))
             for stage in wanted:
-                if stage.stage_id in execution.done:
-                    _reuse(execution, stage)
-                else:
-                    _do(execution, stage)
+                if stage.stage_id not in execution.done:
+                    _take_turns(execution, stage)
+                _reuse(execution, stage)
     except (RunError, ResourceError, IntegrityError) as error:
         problems = tuple(error.problems)
         return Outcome(
@@ -247,7 +255,27 @@ def _reuse(execution: Execution, stage: Stage) -> None:
         execution.record(_event(stage, "reused", facts=facts))
 
 
-def _do(execution: Execution, stage: Stage) -> None:
+def _take_turns(execution: Execution, stage: Stage) -> None:
+    """Compute a stage, unless another execution does so first: then wait for what it leaves."""
+
+    def notify(holder: Holder) -> None:
+        look = f"; look with: repro show {holder.execution_id}" if holder.execution_id else ""
+        execution.progress.notify(f"{stage.name}: {holder} computes it, waiting{look}")
+
+    rehearsal = execution.rehearsal
+    with lease(
+        execution.root,
+        lease_key(stage.stage_id, rehearsal=rehearsal),
+        execution_id=execution.segment.execution_id,
+        on_wait=notify,
+    ) as held:
+        done = history.done_stages(execution.root, [stage.stage_id], rehearsal=rehearsal)
+        execution.done.update(done)
+        if not done:
+            _do(execution, stage, held)
+
+
+def _do(execution: Execution, stage: Stage, held: Lease) -> None:
     """Fetch what a stage needs, run it, and record how it ended."""
     execution.record(_event(stage, "started"))
     first = len(execution.records)
@@ -265,6 +293,7 @@ def _do(execution: Execution, stage: Stage) -> None:
         from repro.engine.stages.table import STAGES
 
         facts = STAGES[stage.kind](execution, stage)
+        _require_held(held, stage)
     except KeyboardInterrupt:
         raise  # the seal says so
     except BaseException:
@@ -281,6 +310,19 @@ def _do(execution: Execution, stage: Stage) -> None:
     execution.done[stage.stage_id] = history.gathered(
         execution.segment.execution_id, event, execution.records[first:]
     )
+
+
+def _require_held(held: Lease, stage: Stage) -> None:
+    """Let no stage end twice: another may have begun it anew while this machine slept.
+
+    Raises:
+        RunError: another has.
+    """
+    if not held.held():
+        raise RunError(
+            f"{stage.name}: overtaken: this execution gave no sign of life for {LEASE_S:.0f} s, so"
+            " another computes the stage; run again to go on from what that one leaves"
+        )
 
 
 def _event(stage: Stage, event: Any, **more: Any) -> StageEvent:

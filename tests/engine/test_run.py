@@ -3,10 +3,13 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,14 @@ import pytest
 import torch
 from attrs import asdict
 
+from repro.engine.plan import lease_key, plan
+from repro.engine.progress import Silent
 from repro.engine.resources.tensors import tensors_digest, write_tensors
 from repro.engine.run import run
 from repro.errors import ResourceError
 from repro.ledger import history, query, store, verify
+from repro.ledger.lease import LEASE_S, lease
+from repro.spec import load, stages
 from tests.engine import tiny
 
 
@@ -80,14 +87,14 @@ def test_missing_inputs_stop_the_run_before_any_work(tmp_path, places):
     assert not places["root"].exists()
 
 
-@pytest.mark.parametrize("lines", [12, 24, 31])
-def test_a_killed_run_ends_in_the_same_weights(tmp_path, places, lines):
+@pytest.mark.parametrize("missing", [13, 8, 4])
+def test_a_killed_run_ends_in_the_same_weights(tmp_path, places, missing):
     """However far it got, the same command ends in the same bits, and the ledger verifies."""
     spec = tiny.write(tmp_path)
     killed = {name: tmp_path / "killed" / name for name in places}
     run([spec], **places)
 
-    kill_after(lines, spec, **killed)
+    kill_after(num_records(places["root"]) - missing, spec, **killed)
     run([spec], **killed)
 
     assert final_weights(killed["root"]) == final_weights(places["root"])
@@ -101,10 +108,9 @@ def test_a_run_killed_at_a_random_moment_ends_in_the_same_weights(tmp_path, plac
     spec = tiny.write(tmp_path, text)
     killed = {name: tmp_path / "killed" / name for name in places}
     run([spec], **places)
-    (segment,) = (places["root"] / "segments").glob("*.jsonl")
-    num_records = segment.read_bytes().count(b"\n")
+    last = num_records(places["root"]) - 2
 
-    kill_after(random.Random(seed).randrange(2, num_records - 2), spec, **killed)
+    kill_after(random.Random(seed).randrange(2, last), spec, **killed)
     run([spec], **killed)
 
     assert final_weights(killed["root"]) == final_weights(places["root"])
@@ -183,24 +189,181 @@ def test_training_needs_its_data_although_the_data_were_prepared_before(tmp_path
         run([spec], overrides=["train.seed=2"], **places)
 
 
-def start(spec: Path, *, root: Path, cache: Path) -> subprocess.Popen[bytes]:
+def start(spec: Path, *, root: Path, cache: Path) -> subprocess.Popen[str]:
     places = ["--ledger", str(root), "--cache", str(cache)]
     command = [sys.executable, "-m", "repro", *places, "run", str(spec)]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
 
 
-def kill_after(lines: int, spec: Path, *, root: Path, cache: Path) -> None:
-    """Run in another process and kill it once its segment has so many lines."""
-    process = start(spec, root=root, cache=cache)
+def num_records(root: Path) -> int:
+    """How many records there are; of progress there may be few or many."""
+    texts = [path.read_bytes() for path in root.glob("segments/*.jsonl")]
+    return sum(text.count(b"\n") - text.count(b'"kind":"progress"') for text in texts)
+
+
+def signal_after(
+    records: int, process: subprocess.Popen[str], root: Path, *, sent: signal.Signals
+) -> None:
+    """Send a signal once the ledger has so many records."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        written = [path.read_bytes().count(b"\n") for path in root.glob("segments/*.jsonl")]
-        if sum(written) >= lines:
-            break
+    while num_records(root) < records and process.poll() is None:
+        assert time.monotonic() < deadline
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(sent)
 
-    assert process.wait() == -signal.SIGKILL
+
+def kill_after(records: int, spec: Path, *, root: Path, cache: Path) -> None:
+    """Run in another process and kill it once its segment has so many records."""
+    with start(spec, root=root, cache=cache) as process:
+        signal_after(records, process, root, sent=signal.SIGKILL)
+
+    assert process.returncode == -signal.SIGKILL
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read what a process says until it says this."""
+    assert process.stderr
+    assert any(text in line for line in process.stderr), f"never said: {text}"
+
+
+def events(root: Path) -> Counter[tuple[str, str]]:
+    """How often each thing happened to each kind of stage."""
+    rows = query(root, "select stage_kind, event from stage_events").rows
+    return Counter((str(kind), str(event)) for kind, event in rows)
+
+
+def stage_ids(spec: Path) -> dict[str, str]:
+    """The stages of a spec by kind."""
+    (loaded,) = load(spec)
+    return {stage.kind: stage.stage_id for stage in stages(loaded)}
+
+
+def test_of_two_commands_at_once_one_computes_each_stage(tmp_path, places):
+    """Both end well, both know the result, and nothing was computed twice."""
+    spec = tiny.write(tmp_path)
+    first = lease_key(stage_ids(spec)["prepare"], rehearsal=False)
+
+    with lease(places["root"], first, execution_id="0", wait_s=0):
+        both = [start(spec, **places) for _ in range(2)]
+        for process in both:
+            wait_for(process, "digits: execution 0 (process")
+    for process in both:
+        process.communicate()
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert events(places["root"]) == {
+        (kind, event): 1 for kind in ("prepare", "train") for event in ("started", "done", "reused")
+    }
+    assert [each.status for each in history.executions(places["root"])] == ["done", "done"]
+    assert final_weights(places["root"])
+
+
+def test_a_waiting_command_goes_on_where_a_killed_one_stopped(tmp_path, places):
+    """Whoever waits takes over at once, from the last checkpoint, and ends in the same bits."""
+    spec = tiny.write(tmp_path)
+    alone = {name: tmp_path / "alone" / name for name in places}
+    run([spec], **alone)
+
+    with start(spec, **places) as dying:
+        signal_after(num_records(alone["root"]) - 8, dying, places["root"], sent=signal.SIGSTOP)
+        with start(spec, **places) as waiting:
+            wait_for(waiting, "computes it, waiting")
+            dying.kill()
+            waiting.communicate()
+
+    assert waiting.returncode == 0
+    assert {each.status for each in history.executions(places["root"])} == {"interrupted", "done"}
+    assert final_weights(places["root"]) == final_weights(alone["root"])
+
+
+def test_a_run_elsewhere_that_fell_silent_is_not_waited_for(tmp_path, places, monkeypatch):
+    """A machine that died leaves its stages to the others."""
+    spec = tiny.write(tmp_path)
+    with monkeypatch.context() as elsewhere, ExitStack() as stack:
+        elsewhere.setattr("platform.node", lambda: "elsewhere")
+        for stage_id in stage_ids(spec).values():
+            key = lease_key(stage_id, rehearsal=False)
+            held = stack.enter_context(lease(places["root"], key, execution_id="theirs"))
+            os.utime(held.path, (time.time() - LEASE_S - 10,) * 2)
+        elsewhere.undo()
+
+        (outcome,) = run([spec], **places)
+
+    assert outcome.status == "done"
+
+
+class Overtaken(Silent):
+    """Lets another take a stage over while this process trains it."""
+
+    def __init__(self, root: Path, key: str) -> None:
+        self.root, self.key = root, key
+
+    @contextmanager
+    def track(self, label, total):
+        """Be asleep while another takes the stage over, in the first step."""
+
+        def advance(amount: int, note: str = "") -> None:
+            folder = self.root / "leases" / self.key
+            if label == "denoise" and not (folder / "2").exists():
+                (folder / "2").write_bytes((folder / "1").read_bytes())
+
+        yield advance
+
+
+def test_who_was_overtaken_asleep_records_no_result(tmp_path, places):
+    """It ends with one message; what it left so far is there for whoever goes on."""
+    spec = tiny.write(tmp_path)
+    key = lease_key(stage_ids(spec)["train"], rehearsal=False)
+
+    (outcome,) = run([spec], progress=Overtaken(places["root"], key), **places)
+
+    assert outcome.status == "failed"
+    assert outcome.problems == (
+        "denoise: overtaken: this execution gave no sign of life for 60 s, so another computes the"
+        " stage; run again to go on from what that one leaves",
+    )
+    assert events(places["root"])["train", "done"] == 0
+    os.utime(places["root"] / "leases" / key / "2", (0, 0))
+    assert [each.status for each in run([spec], **places)] == ["done"]
+
+
+def test_a_plan_says_who_computes_a_stage_now(tmp_path, places):
+    """Before one starts a command that would wait."""
+    spec = tiny.write(tmp_path)
+    (loaded,) = load(spec)
+    key = lease_key(stage_ids(spec)["train"], rehearsal=False)
+
+    with lease(places["root"], key, execution_id="theirs"):
+        now = plan(loaded, **places)
+        rehearsed = plan(loaded, rehearsal=True, **places)
+
+    assert now.stages[1].state == "to do"
+    assert re.fullmatch(
+        r"execution theirs \(process \d+ on .+\) computes it now", now.stages[1].why
+    )
+    assert rehearsed.stages[1].why == "not in the ledger"
+
+
+def test_the_heart_of_an_execution_beats(tmp_path, places, monkeypatch):
+    """A segment is touched while its execution computes, so that other machines see it live."""
+    monkeypatch.setattr("repro.ledger.lease.LEASE_S", 0.06)
+    touched = []
+
+    class Watch(Silent):
+        @contextmanager
+        def track(self, label, total):
+            (path,) = history.segment_paths(places["root"])
+            os.utime(path, (1, 1))
+            deadline = time.monotonic() + 30
+            while path.stat().st_mtime == 1 and time.monotonic() < deadline:
+                time.sleep(0.005)
+            touched.append(path.stat().st_mtime > 1)
+            yield lambda amount, note="": None
+
+    run([tiny.write(tmp_path)], progress=Watch(), **places)
+
+    assert touched
+    assert all(touched)
 
 
 def test_the_outcome_is_plain_data(tmp_path, places):
