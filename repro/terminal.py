@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from repro.engine.progress import Advance
     from repro.engine.run import Outcome
     from repro.ledger import Verified
+    from repro.ledger.gc import Collection
     from repro.report import StudyReport
     from repro.report.deep import Recomputed
 
@@ -129,6 +130,30 @@ def say_verified(verified: "Verified", recomputed: "Recomputed | None") -> None:
         for why in recomputed.unchecked:
             say(why)
         say(f"computed again {recomputed.num_plans} plans and {recomputed.num_values} values")
+
+
+def print_holdings(facts: Mapping[str, Any]) -> None:
+    """What the store holds, by reason: what stays, and what goes."""
+    goes = "went" if facts["execution_id"] else "may go"
+    print_table(
+        ("files", "why", "number", "size"),
+        [
+            (what, each["why"], each["num_files"], each["size"])
+            for what, reasons in (("stay", "kept_by_reason"), (goes, "gone_by_reason"))
+            for each in facts[reasons]
+        ],
+    )
+
+
+def say_collected(found: "Collection") -> None:
+    """Whether anything was removed, and what to do if not."""
+    num_files = len(found.gone) + len(found.leftovers)
+    if found.execution_id:
+        say(f"removed {num_files} files, {found.size_bytes} bytes; execution {found.execution_id}")
+    elif num_files:
+        say(f"{num_files} files, {found.size_bytes} bytes, may go; --delete removes them")
+    else:
+        say("nothing may go")
 
 
 def print_claims(study: "StudyReport") -> None:

@@ -30,6 +30,7 @@ COMMANDS = (
     past.explain,
     exchange.import_,
     exchange.export,
+    keeping.gc,
     keeping.ledger,
 )
 

@@ -32,13 +32,14 @@ METRICS = {
 
 def write(folder: Path, told: Mapping[str, Any], archive: Archive) -> None:
     """Write the three files of a study, each whole or not at all."""
-    _replace(folder / "claims.json", _json(told))
-    _replace(folder / "claims.md", _rendered("claims.md.jinja", told))
+    replace(folder / "claims.json", _json(told))
+    replace(folder / "claims.md", rendered("claims.md.jinja", told))
     pictures = {"sheets": _sheets(told, archive), "plots": _plots(told, archive)}
-    _replace(folder / HTML, _rendered("claims.html.jinja", {**told, **pictures}))
+    replace(folder / HTML, rendered("claims.html.jinja", {**told, **pictures}))
 
 
-def _rendered(template: str, told: Mapping[str, Any]) -> str:
+def rendered(template: str, told: Mapping[str, Any]) -> str:
+    """A page of the package's templates, with these facts."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -103,7 +104,8 @@ def _json(told: Mapping[str, Any]) -> str:
     return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Write a page whole or not at all."""
     aside = path.with_name(f".{path.name}.part")
     aside.write_text(text, encoding="utf-8", newline="\n")
     aside.replace(path)

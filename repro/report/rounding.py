@@ -5,6 +5,7 @@ from typing import TypeGuard
 
 DIGITS_WITHOUT_ERROR = 4
 MANY_ERRORS = 10
+THOUSAND, SIZES = 1000, ("kB", "MB", "GB", "TB", "PB")
 
 
 def with_error(value: float | None, se: float | None) -> str:
@@ -35,6 +36,14 @@ def in_errors(z: float | None) -> str:
     if z is None:
         return "–"
     return f"{z:.0f}" if z >= MANY_ERRORS else f"{z:.1f}"
+
+
+def in_bytes(size_bytes: int) -> str:
+    """`9.4 GB`: a size to three digits, in units of a thousand."""
+    value, units = float(size_bytes), ["B", *SIZES]
+    while float(f"{value:.3g}") >= THOUSAND and len(units) > 1:
+        value, units = value / THOUSAND, units[1:]
+    return f"{value:.3g} {units[0]}"
 
 
 def _minus(text: str) -> str:
