@@ -3,7 +3,7 @@
 Nothing here loads torch, reads a data set or touches the network.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from repro.engine import resources
 from repro.engine.references import shipped_path
 from repro.ledger import history
 from repro.ledger.history import SavedTraining
+from repro.ledger.lease import Holder, holder_of
 from repro.spec import Spec, Stage, run_id, stages
 from repro.spec.data import Cifar10, FashionMnist, ImageFolder, TensorFile
 from repro.spec.evaluate import FileReference, InceptionV3Compat, ShippedReference
@@ -59,7 +60,7 @@ def plan(
 ) -> RunPlan:
     """Hold the stages of a spec against the ledger and the cache."""
     wanted = {stage.stage_id: stage for stage in stages(spec)}
-    done = history.done_stages(root, list(wanted), rehearsal=rehearsal)
+    done = done_stages(wanted.values(), root=root, rehearsal=rehearsal)
     saved = {
         stage_id: found
         for stage_id, stage in wanted.items()
@@ -74,12 +75,42 @@ def plan(
             _done(stage, by=done[stage.stage_id].execution_id)
             if stage.stage_id in done
             else _open(
-                stage, needs(stage, wanted), saved.get(stage.stage_id), cache=cache, offline=offline
+                stage,
+                needs(stage, wanted),
+                by=holder_of(root, lease_key(stage.stage_id, rehearsal=rehearsal)),
+                saved=saved.get(stage.stage_id),
+                cache=cache,
+                offline=offline,
             )
             for stage in stages(spec)
         ),
         warnings=tuple(f"{path}: nothing in it counts: {problem}" for path, problem in broken),
     )
+
+
+def done_stages(
+    wanted: Collection[Stage], *, root: Path, rehearsal: bool
+) -> dict[str, history.DoneStage]:
+    """Which stages need not be computed.
+
+    A training that lacks a checkpoint must be: garbage collection took it, a stage to do reads it.
+    """
+    done = history.done_stages(root, [each.stage_id for each in wanted], rehearsal=rehearsal)
+    lacking = {
+        trained
+        for stage in wanted
+        if stage.kind == "sample" and stage.stage_id not in done
+        for trained in stage.inputs
+        if trained in done
+        and done[trained].event.stage_kind == "train"
+        and stage.spec.checkpoint not in {each.step for each in done[trained].checkpoints}
+    }
+    return {stage_id: each for stage_id, each in done.items() if stage_id not in lacking}
+
+
+def lease_key(stage_id: str, *, rehearsal: bool) -> str:
+    """What to hold while a stage is computed; rehearsals and runs do not wait for each other."""
+    return f"rehearsal-{stage_id}" if rehearsal else stage_id
 
 
 def _done(stage: Stage, *, by: str) -> PlannedStage:
@@ -89,8 +120,9 @@ def _done(stage: Stage, *, by: str) -> PlannedStage:
 def _open(
     stage: Stage,
     needed: "Sequence[Need]",
-    saved: SavedTraining | None,
     *,
+    by: Holder | None,
+    saved: SavedTraining | None,
     cache: Path,
     offline: bool,
 ) -> PlannedStage:
@@ -99,10 +131,12 @@ def _open(
     missing = tuple(need.how_to_get for need in lacking if need not in fetched)
     if missing:
         return _at(stage, state="blocked", why="an input is missing", missing=missing)
-    return _at(stage, state="to do", why=_why(saved, fetched))
+    return _at(stage, state="to do", why=_why(by, saved, fetched))
 
 
-def _why(saved: SavedTraining | None, fetched: "Sequence[Need]") -> str:
+def _why(by: Holder | None, saved: SavedTraining | None, fetched: "Sequence[Need]") -> str:
+    if by:
+        return f"{by} computes it now"
     if saved:
         step = saved.checkpoints[-1].step
         return f"continues after step {step} of execution {saved.execution_id}"
