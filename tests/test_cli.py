@@ -11,6 +11,7 @@ import pytest
 from repro import cli
 from repro.engine.run import run
 from tests.engine import tiny
+from tests.ledger.keys import key_pair
 
 FINISHED = [["--help"], ["plan", "SPEC"], ["run", "SPEC"], ["sql", "select 1"], ["verify"]]
 
@@ -154,6 +155,48 @@ def test_an_edited_record_fails_verification(places, tmp_path):
 
     assert status == 1
     assert segment.stem in output
+
+
+def test_a_ledger_is_verified_deeply(places):
+    """Ids and values are computed again; in JSON, what was read and computed is counted."""
+    status, output, _ = repro(places, "verify", "--deep", "--json")
+
+    told = json.loads(output)
+    assert status == 0
+    assert told["verified"]["findings"] == told["recomputed"]["findings"] == []
+    assert (len(told["verified"]["executions"]), told["recomputed"]["num_plans"]) == (1, 1)
+
+
+def test_a_ledger_is_held_to_a_head(places, tmp_path):
+    """The head of the present fits, another one is exit status 1, and says what it may mean."""
+    out = tmp_path / "head.json"
+    _, head, _ = repro(places, "ledger", "head", "--out", str(out))
+
+    by_digest, by_file, by_another = (
+        repro(places, "verify", "--against", each)
+        for each in (head.strip(), str(out), f"sha256:{'0' * 64}")
+    )
+
+    assert [by_digest[0], by_file[0], by_another[0]] == [0, 0, 1]
+    assert "rolled back" in by_another[1]
+
+
+def test_a_signed_head_is_verified_with_its_key(places, tmp_path):
+    """Signing wants a private key and verification the public one, from a file each."""
+    private, public = key_pair(tmp_path)
+    out = tmp_path / "head.dsse.json"
+    signed, _, _ = repro(places, "ledger", "head", "--sign", str(private), "--out", str(out))
+
+    with_key, without_key, alone = (
+        repro(places, "verify", *options)
+        for options in (
+            ("--against", str(out), "--key", str(public)),
+            ("--against", str(out)),
+            ("--key", str(public)),
+        )
+    )
+
+    assert [signed, with_key[0], without_key[0], alone[0]] == [0, 0, 2, 2]
 
 
 def test_every_command_is_in_the_readme():

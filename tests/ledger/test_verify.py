@@ -12,10 +12,10 @@ from attrs import evolve
 
 from repro import digest
 from repro.errors import LedgerError
-from repro.ledger import head, query, rebuild, segment, store, verify
+from repro.ledger import examine, head, rebuild, segment, store, verify
 from repro.ledger.chain import Tip, Tree, render
 from repro.ledger.fold import fold
-from repro.ledger.records import Decision
+from repro.ledger.records import Decision, Start, Tombstone
 from repro.ledger.segment import utc_now
 from tests.ledger.ledgers import (
     EVALUATE,
@@ -294,33 +294,6 @@ def test_every_changed_byte_of_a_segment_is_found(tmp_path):
         assert verify(tmp_path), place
 
 
-def test_head_changes_with_every_seal(tmp_path):
-    """The head is the same until another execution is sealed, whatever else happens."""
-    heads: list[Any] = [(execute(tmp_path, name), head(tmp_path))[1] for name in ("one", "two")]
-    segment.begin(tmp_path, start("open"))
-    fold(tmp_path)
-
-    assert len({*heads}) == 2
-    assert head(tmp_path) == heads[-1]
-
-
-def test_head_misses_a_removed_seal(tmp_path):
-    """Cutting off a seal, or removing an execution, changes the head."""
-    execute(tmp_path, "one")
-    name = execute(tmp_path, "two")
-    before = head(tmp_path)
-    path_of(tmp_path, name).write_bytes(b"".join(lines_of(tmp_path, name)[:-1]))
-
-    assert head(tmp_path) != before
-    assert query(tmp_path, "SELECT count(*) FROM executions WHERE outcome = 'open'").rows == ((1,),)
-
-
-def test_no_ledger_has_no_head(tmp_path):
-    """Where there is no ledger there is no digest over its seals."""
-    with pytest.raises(LedgerError, match="no ledger here"):
-        head(tmp_path)
-
-
 def test_the_empty_id_is_an_error(root):
     """Every id begins with nothing, so nothing names no run."""
     with pytest.raises(LedgerError, match="an empty id"):
@@ -382,3 +355,67 @@ def test_what_was_not_reused_is_left_out(tmp_path):
 
     assert verify(tmp_path, later) == []
     assert len(verify(tmp_path)) == 1
+
+
+def removed(root: Path, content: bytes) -> str:
+    """Remove an artifact on purpose; the execution that did."""
+    stored = store.locate(root, digest.sha256(content))
+    with segment.begin(root, Start(purpose="gc")) as execution:
+        size_bytes = stored.stat().st_size
+        sha256 = digest.sha256(content)
+        execution.append(Tombstone(sha256=sha256, size_bytes=size_bytes, reason="a test"))
+        stored.unlink()
+    return execution.execution_id
+
+
+def test_what_was_removed_on_purpose_is_counted(root):
+    """A tombstone stands in for a file, for the ledger and for every execution that names it."""
+    removed(root, b"one")
+
+    of_all, of_one = examine(root), examine(root, first(root))
+
+    assert of_all.findings == of_one.findings == ()
+    assert (of_all.num_artifacts, of_all.num_removed) == (2, 1)
+    assert (of_one.num_artifacts, of_one.num_removed) == (1, 1)
+
+
+def test_a_tombstone_stands_for_one_artifact(root):
+    """What is gone without one is missed."""
+    removed(root, b"one")
+    store.locate(root, digest.sha256(b"two")).unlink()
+
+    assert [each.expected for each in verify(root)] == [digest.sha256(b"two")]
+
+
+def test_what_was_made_anew_is_checked(root):
+    """A tombstone says nothing of a file that is there again."""
+    removed(root, b"one")
+    store.put_bytes(root, b"one")
+    path = store.locate(root, digest.sha256(b"one"))
+    path.chmod(0o644)
+    path.write_bytes(b"onE")
+
+    assert [each.expected for each in verify(root, first(root))] == [digest.sha256(b"one")]
+
+
+def test_a_tombstone_after_a_break_does_not_count(root):
+    """A record that does not follow excuses nothing; the break is named too."""
+    name = removed(root, b"one")
+    edited = b"".join(lines_of(root, name)).replace(b"a test", b"atest!")
+    path_of(root, name).write_bytes(edited)
+
+    findings = verify(root, first(root))
+
+    assert [each.expected for each in findings][-1] == digest.sha256(b"one")
+    assert f"segments/{name}.jsonl" in [each.file for each in findings]
+
+
+def test_what_was_read_is_counted(root):
+    """Executions, records and artifacts; of one execution, what it rests on as well."""
+    later = reuse(root, first(root), "three")
+
+    of_all, of_one = examine(root), examine(root, later)
+
+    assert (of_all.num_records, of_all.num_artifacts) == (12 + 12 + 4, 3)
+    assert of_one.executions == (first(root), later)
+    assert (of_one.num_records, of_one.num_artifacts) == (12 + 4, 2)
