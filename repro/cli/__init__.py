@@ -28,6 +28,7 @@ COMMANDS = (
     reading.verify,
     past.diff,
     past.explain,
+    past.changelog,
     exchange.import_,
     exchange.export,
     keeping.gc,

@@ -50,3 +50,22 @@ def explain(places: Places, old: str, new: str, overrides: tuple[str, ...], json
     else:
         for line in explanations.lines(found):
             terminal.print_line(line)
+
+
+@click.command()
+@click.argument("study")
+@as_json
+@click.pass_obj
+def changelog(places: Places, study: str, json_: bool) -> None:
+    """Tell what each run of a study changed and what came of it, oldest first, as Markdown."""
+    from attrs import asdict
+
+    from repro.report import changelog as changelogs
+
+    with terminal.working("changelog"):
+        entries = changelogs.changelog(places.ledger, study)
+    if json_:
+        terminal.print_json([asdict(entry) for entry in entries])
+    else:
+        for line in changelogs.lines(entries):
+            terminal.print_line(line)

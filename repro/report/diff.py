@@ -66,7 +66,7 @@ class Diff:
 
 
 def diff(root: Path, old: str, new: str) -> Diff:
-    """What differs between two executions, each named as `execution` takes it.
+    """What differs between two executions, each named by an id, or by a run or its spec file.
 
     Raises:
         SpecError: a file cannot be read as one spec.
@@ -74,10 +74,11 @@ def diff(root: Path, old: str, new: str) -> Diff:
     """
     archive = Archive(root)
     runs = named_run(root, old), named_run(root, new)
-    sides = execution(runs[0], archive), execution(runs[1], archive)
+    sides = _execution(runs[0], archive), _execution(runs[1], archive)
     ids = sides[0].execution_id, sides[1].execution_id
     known = archive.provenance.get(ids[0], {}), archive.provenance.get(ids[1], {})
     providers = dict.fromkeys((*known[0], *known[1]))
+    found = measured(ids, archive)
     return Diff(
         old=sides[0],
         new=sides[1],
@@ -85,47 +86,41 @@ def diff(root: Path, old: str, new: str) -> Diff:
         code=changed_values(*known, [each for each in providers if each in CODE]),
         environment=changed_values(*known, [each for each in providers if each not in CODE]),
         unknown=tuple(_unknown(*known, providers)),
-        measurements=compare(measured(ids[0], archive), measured(ids[1], archive), archive),
+        measurements=compare(found[ids[0]], found[ids[1]], archive),
     )
 
 
-def execution(run: NamedRun, archive: Archive) -> Execution:
-    """The named execution; of a run, of those that ended well the one that computed most.
+def attempts(archive: Archive) -> Mapping[str, Execution]:
+    """The execution that stands for each run: of those that ended well, the one that computed most.
 
-    Of equals it is the newest. One that did not end well is taken where no other is.
-
-    Raises:
-        LedgerError: the run was never executed in this ledger.
+    Of equals it is the newest. A rehearsal, or one that did not end well, stands for a run that
+    has nothing better.
     """
-    if run.execution_id is not None:
-        return archive.executions[run.execution_id]
     events = itertools.chain.from_iterable(archive.events.values())
     num_done = Counter(event.execution_id for event in events if event.event == "done")
-    found = [
-        each
-        for each in archive.executions.values()
-        if each.run_id == run.run_id and each.purpose in ATTEMPTS
-    ]
-    if not found:
-        raise LedgerError(f"{archive.root}: {run.name} is run {run.run_id}, never executed here")
-    return max(
-        found,
-        key=lambda each: (each.outcome == "done", num_done[each.execution_id], each.execution_id),
-    )
+
+    def worth(each: Execution) -> tuple[bool, bool, int]:
+        return each.purpose == "run", each.outcome == "done", num_done[each.execution_id]
+
+    found = [each for each in archive.executions.values() if each.purpose in ATTEMPTS]
+    return {each.run_id: each for each in sorted(found, key=worth) if each.run_id is not None}
 
 
-def measured(execution_id: str, archive: Archive) -> Measured:
-    """The measurements of an execution's plan, those of reused stages too."""
+def measured(execution_ids: Sequence[str], archive: Archive) -> Mapping[str, Measured]:
+    """The measurements of each execution's plan, those of reused stages too."""
     statement = (
-        "SELECT stages.name, measurements.execution_id, measurements.seq FROM stages"
+        "SELECT stages.execution_id, stages.name, measurements.execution_id AS measured_by,"
+        " measurements.seq FROM stages"
         " JOIN measurements ON measurements.execution_id = stages.done_by"
         " AND measurements.stage_id = stages.stage_id"
-        " WHERE stages.execution_id = ? ORDER BY measurements.seq"
+        " WHERE list_contains(?, stages.execution_id) ORDER BY measurements.seq"
     )
     rows = {(row.execution_id, row.seq): row for rows in archive.rows.values() for row in rows}
-    found = query(archive.root, statement, [execution_id]).rows
-    named = [(name, rows[measured_by, seq]) for name, measured_by, seq in found]
-    return {(name, row.metric): row for name, row in named}
+    found: dict[str, dict[tuple[str, str], Row]] = {each: {} for each in execution_ids}
+    for execution_id, name, *place in query(archive.root, statement, [list(found)]).rows:
+        row = rows[place[0], place[1]]
+        found[execution_id][name, row.metric] = row
+    return found
 
 
 def compare(
@@ -183,6 +178,20 @@ def said(compared: Compared) -> str:
         text += f", {with_sign(apart.value, apart.se)} ({apart.se_kind}; "
         text += f"{in_errors(apart.z)} standard errors, {needed} needed)"
     return f"{text}: {compared.finding}{f', {compared.why}' if compared.why else ''}"
+
+
+def _execution(run: NamedRun, archive: Archive) -> Execution:
+    """The execution that was named, or that stands for the run.
+
+    Raises:
+        LedgerError: the run was never executed in this ledger.
+    """
+    if run.execution_id is not None:
+        return archive.executions[run.execution_id]
+    found = attempts(archive).get(run.run_id)
+    if found is None:
+        raise LedgerError(f"{archive.root}: {run.name} is run {run.run_id}, never executed here")
+    return found
 
 
 def _named(execution: Execution) -> str:
