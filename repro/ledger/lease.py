@@ -31,6 +31,7 @@ LEASE_S = 60.0
 """Not touched for so long, what a process of another machine holds counts as left behind."""
 
 _BEATS = 6  # in LEASE_S: five may be late before anybody notices
+_WRITING_S = 5.0  # until a new file says who its holder is; a slower one finds itself overtaken
 _FIRST_POLL_S, _LAST_POLL_S = 0.02, 1.0
 _GIVEN_BACK = 0.0  # the time of the last touch, as the mark of a key given back: takes no space
 
@@ -124,7 +125,7 @@ def left_behind(root: Path, path: Path) -> bool:
 
     A last touch in the future says that a clock was set back, and that none has come since.
     """
-    return abs(_clock(root) - path.stat().st_mtime) >= LEASE_S
+    return _silent_s(root, path) >= LEASE_S
 
 
 def _taken(
@@ -191,7 +192,8 @@ def _holder(path: Path) -> Holder | None:
         holder = _parsed(path.read_bytes())
         if holder.process is not None and machine.is_here(holder.process):
             return holder if machine.alive(holder.process) else None
-        return None if left_behind(path.parents[2], path) else holder
+        patience_s = _WRITING_S if holder.process is None else LEASE_S
+        return None if _silent_s(path.parents[2], path) >= patience_s else holder
     except FileNotFoundError:  # removed, as there are higher ones
         return None
 
@@ -216,6 +218,10 @@ def _parsed(data: bytes) -> Holder:
 def _give_back(path: Path) -> None:
     with suppress(OSError):  # else it is held until this process ends, or falls silent
         os.utime(path, (_GIVEN_BACK, _GIVEN_BACK))
+
+
+def _silent_s(root: Path, path: Path) -> float:
+    return abs(_clock(root) - path.stat().st_mtime)
 
 
 def _clock(root: Path) -> float:
