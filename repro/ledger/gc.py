@@ -83,8 +83,8 @@ def collect(
 def _require_whole(root: Path) -> None:
     """Refuse a ledger that has lost a segment; broken ones are refused when they are read."""
     history.require(root)
-    there = {path.stem for path in history.segment_paths(root)}
     known = {str(row[0]) for row in query(root, "SELECT execution_id FROM segments").rows}
+    there = {path.stem for path in history.segment_paths(root)}  # later: new ones begin meanwhile
     if missing := sorted(known - there):
         raise IntegrityError(
             *(

@@ -122,10 +122,16 @@ def check(root: Path, sha256: str) -> Path:
 
 
 def remove(root: Path, sha256: str, *, touched_ns: int) -> bool:
-    """Remove an artifact, unless its bytes were stored once more since `touched_ns`."""
+    """Remove an artifact, unless its bytes were stored once more since `touched_ns`.
+
+    Raises:
+        LedgerError: the store cannot be written.
+    """
     path = path_of(root, sha256)
     aside = root / "objects" / f"{path.name}.part"
     try:
+        if path.stat().st_mtime_ns != touched_ns:
+            return False
         path.rename(aside)
         if aside.stat().st_mtime_ns == touched_ns:
             aside.unlink()
@@ -133,6 +139,8 @@ def remove(root: Path, sha256: str, *, touched_ns: int) -> bool:
         _put_back(aside, path)
     except FileNotFoundError:  # another one removes, or puts back, the same file
         pass
+    except OSError as error:
+        raise durable.refused(path, error, what="the artifact cannot be removed") from error
     return False
 
 
@@ -181,6 +189,7 @@ def _keep(objects: Path, part: Path) -> Stored:
     if not _still_there(final, stored.sha256):
         part.rename(final)
     durable.sync(final.parent)
+    durable.sync(objects)  # which names that folder: whoever made it may have been killed just then
     return stored
 
 
