@@ -32,7 +32,8 @@ _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100  # of one request
 _MAX_KEY_CHARS, _MAX_PARAM_CHARS, _MAX_TAG_CHARS = 250, 6000, 8000
 _STATUS = {"done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _EXECUTION, _WHOLE = "repro.execution_id", "repro.exported"
-_NOT_FOUND = 404
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_SAID_BYTES = 300
 
 _EXECUTIONS = """
 SELECT
@@ -262,9 +263,9 @@ class _Server:
                 return found
         except urllib.error.HTTPError as error:
             with error:
-                if absent_is_none and error.code == _NOT_FOUND:
-                    return None
-                said = error.read(500).decode(errors="replace")
+                said = " ".join(error.read(_SAID_BYTES).decode(errors="replace").split())
+            if absent_is_none and _ABSENT in said:
+                return None
             raise ResourceError(f"{self._url}: {path}: refused ({error.code}): {said}") from error
         except (OSError, ValueError) as error:
             raise ResourceError(f"{self._url}: no MLflow server answers there: {error}") from error
