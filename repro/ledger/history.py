@@ -190,6 +190,13 @@ def executions(root: Path, *, run_id: str | None = None) -> list[Execution]:
     return [each for each in found if each and run_id in (None, each.start.run_id)]
 
 
+def status(root: Path, execution_id: str) -> Status | None:
+    """How an execution stands; none if its segment is gone, or cannot be read."""
+    path = segment_path(root, execution_id)
+    found = _execution(path) if path.is_file() else None
+    return found.status if found else None
+
+
 def find(root: Path, prefix: str) -> list[Execution]:
     """The executions whose id, or whose run's id, begins so; oldest first.
 

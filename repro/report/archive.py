@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import fields, frozen
+from attrs import evolve, fields, frozen
 
 from repro.digest import canonical
 from repro.errors import IntegrityError, SpecError
-from repro.ledger import store
+from repro.ledger import history, store
 from repro.ledger.database import query
 from repro.ledger.verify import verify
 from repro.report.rows import (
@@ -73,7 +73,8 @@ class Archive:
             "SELECT executions.*, starts.canonical_spec FROM executions"
             " JOIN starts USING (execution_id) ORDER BY execution_id"
         )
-        return {each.execution_id: each for each in self._read(Execution, statement)}
+        found = self._read(Execution, statement)
+        return {each.execution_id: self._as_it_ended(each) for each in found}
 
     @cached_property
     def rows(self) -> Mapping[str, Sequence[Row]]:
@@ -453,6 +454,14 @@ class Archive:
             if each.stage_id is not None:
                 by_stage[each.stage_id].append(each)
         return by_stage
+
+    def _as_it_ended(self, execution: Execution) -> Execution:
+        """A killed execution left no seal to say so; its machine, or its silence, does."""
+        if execution.outcome == "open":
+            status = history.status(self.root, execution.execution_id)
+            if status == "interrupted":
+                return evolve(execution, outcome=status)
+        return execution
 
     def _read(self, class_: type[Record], statement: str) -> Iterator[Record]:
         table = query(self.root, statement)
