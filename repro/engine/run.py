@@ -7,7 +7,7 @@ Torch is loaded when the first stage must compute, so a finished run costs almos
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from repro.engine.plan import (
     PlannedStage,
     RunPlan,
     check_ready_made,
+    done_stages,
     lease_key,
     needs,
     plan,
@@ -68,8 +69,8 @@ class _Job:
             offline=self.offline,
         )
 
-    def done(self, stage_ids: Sequence[str]) -> dict[str, DoneStage]:
-        return history.done_stages(self.root, stage_ids, rehearsal=self.rehearse)
+    def done(self, wanted: Collection[Stage]) -> dict[str, DoneStage]:
+        return done_stages(wanted, root=self.root, rehearsal=self.rehearse)
 
 
 def run(
@@ -119,7 +120,7 @@ def _require_inputs(jobs: Sequence[_Job]) -> None:
         raise ResourceError(*dict.fromkeys(missing))
     for job in jobs:
         wanted = stages(job.spec)
-        done = job.done([stage.stage_id for stage in wanted])
+        done = job.done(wanted)
         for stage in wanted:
             if stage.kind == "reference" and stage.stage_id not in done:
                 check_ready_made(stage.spec.reference)
@@ -145,7 +146,7 @@ def _finished(job: _Job, planned: RunPlan) -> Outcome | None:
     ]
     if not ended:
         return None
-    done = job.done([stage.stage_id for stage in planned.stages])
+    done = job.done(stages(job.spec))
     return Outcome(
         run_id=planned.run_id,
         title=planned.title,
@@ -175,12 +176,14 @@ def _measurements(
 
 def _execute(job: _Job) -> Outcome:
     wanted = stages(job.spec)
-    done = job.done([stage.stage_id for stage in wanted])
+    done = job.done(wanted)
     with_torch = any(stage.stage_id not in done for stage in wanted)
     device = resolve(job.device) if with_torch else job.device
     open_segment = segment.begin(job.root, _start(job, wanted))
     try:
         with open_segment, heartbeat(history.segment_path(job.root, open_segment.execution_id)):
+            if with_torch:
+                done = job.done(wanted)  # again: garbage collection spares it, now that it began
             execution = Execution(
                 spec=job.spec,
                 stages={stage.stage_id: stage for stage in reversed(wanted)},  # first name wins
@@ -269,9 +272,11 @@ def _take_turns(execution: Execution, stage: Stage) -> None:
         execution_id=execution.segment.execution_id,
         on_wait=notify,
     ) as held:
-        done = history.done_stages(execution.root, [stage.stage_id], rehearsal=rehearsal)
-        execution.done.update(done)
-        if not done:
+        plan = execution.stages.values()
+        done = done_stages(plan, root=execution.root, rehearsal=rehearsal)
+        if stage.stage_id in done:
+            execution.done[stage.stage_id] = done[stage.stage_id]
+        else:
             _do(execution, stage, held)
 
 
