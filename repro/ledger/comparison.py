@@ -1,6 +1,6 @@
 """The database held against the segments: their rows, made once more beside it, must be there."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,24 +17,61 @@ if TYPE_CHECKING:
 _FILE = "ledger.duckdb"
 _EXCERPT_CHARS = 300
 _MAX_ROWS = 1000
+_MANY_ROWS = {schema.TABLES[kind] for kind in ("progress", "imported")}  # of one record
 
 # A row of the database counts unless its segment is broken before it: the break is found elsewhere.
-_DIFFERENCE = """
+_SIDES = """
 WITH
 theirs AS (
-    SELECT row.execution_id AS execution_id, row.seq AS seq, row::VARCHAR AS text
+    SELECT row, row.execution_id AS execution_id, row.seq AS seq
     FROM ledger.{table} AS row JOIN held USING (execution_id)
     WHERE held.whole OR row.seq < held.num_records
 ),
 ours AS (
-    SELECT row.execution_id AS execution_id, row.seq AS seq, row::VARCHAR AS text
-    FROM fresh.{table} AS row
+    SELECT row, row.execution_id AS execution_id, row.seq AS seq
+    FROM fresh.{table} AS row JOIN held USING (execution_id)
+    WHERE row.seq < held.num_records
 )
-SELECT execution_id, seq, text, 'found' FROM (FROM theirs EXCEPT ALL FROM ours)
+"""
+
+# Row beside row: some ten times cheaper than the difference, and as exact.
+_EQUAL = f"""
+{_SIDES}
+SELECT count(*) FROM (
+    (SELECT row AS their FROM theirs ORDER BY {{order}})
+    POSITIONAL JOIN (SELECT row AS our FROM ours ORDER BY {{order}})
+)
+WHERE their IS DISTINCT FROM our
+"""
+
+# Checksums may collide, so they only say where to look first.
+_SUSPECTS = f"""
+{_SIDES},
+sums AS (
+    SELECT execution_id, count(*), sum(hash(row)), 'found' AS side FROM theirs GROUP BY ALL
+    UNION ALL
+    SELECT execution_id, count(*), sum(hash(row)), 'expected' FROM ours GROUP BY ALL
+)
+SELECT DISTINCT execution_id FROM (
+    SELECT * EXCLUDE (side) FROM sums GROUP BY ALL HAVING count(*) = 1
+)
+"""
+
+_DIFFERENCE = f"""
+{_SIDES},
+found AS (
+    SELECT execution_id, seq, row::VARCHAR AS text FROM theirs
+    WHERE $1 IS NULL OR execution_id IN (SELECT unnest($1))
+),
+expected AS (
+    SELECT execution_id, seq, row::VARCHAR AS text FROM ours
+    WHERE $1 IS NULL OR execution_id IN (SELECT unnest($1))
+)
+SELECT execution_id, seq, text, 'found' FROM (FROM found EXCEPT ALL FROM expected)
 UNION ALL
-SELECT execution_id, seq, text, 'expected' FROM (FROM ours EXCEPT ALL FROM theirs)
+SELECT execution_id, seq, text, 'expected' FROM (FROM expected EXCEPT ALL FROM found)
 ORDER BY ALL
-LIMIT {limit}
+LIMIT {{limit}}
 """
 
 _VIEWS = """
@@ -60,6 +97,7 @@ class Comparison:
         self._problem = problem
         self._folded = fold.tips(connection)
         self._inserter = fold.Inserter(connection)
+        self._reached: dict[str, str] = {}  # the hash of each segment's last line that was folded
         self._held: dict[str, tuple[int, bool]] = {}  # how far each segment counts, and if whole
         connection.execute("ATTACH ':memory:' AS fresh; USE fresh")
         connection.execute(schema.statements())
@@ -76,14 +114,21 @@ class Comparison:
         )
         return {str(row[0]) for row in rows}
 
-    def add(self, execution_id: str, lines: Sequence[Line], *, whole: bool) -> list[Finding]:
-        """Take in a segment up to its break, and hold it against how far it was once folded."""
-        tip = self._folded.get(execution_id, Tip())
-        findings = _cut_or_replaced(execution_id, lines, tip) if whole else []
-        num_records = 0 if findings else min(tip.seq, len(lines))
-        self._held[execution_id] = (num_records, whole and not findings)
-        for line in lines[:num_records]:
+    def add(self, execution_id: str, line: Line) -> None:
+        """Take in the next line of a segment, as far as the segment was folded."""
+        tip = self._folded.get(execution_id)
+        if tip is not None and line.seq < tip.seq:
             self._inserter.add(line, execution_id)
+            if line.seq == tip.seq - 1:
+                self._reached[execution_id] = line.hash
+
+    def end(self, execution_id: str, num_records: int, *, whole: bool) -> list[Finding]:
+        """Hold a segment of so many lines, up to its break, against how far it was folded."""
+        tip = self._folded.get(execution_id, Tip())
+        reached = self._reached.get(execution_id)
+        findings = _cut_or_replaced(execution_id, num_records, reached, tip) if whole else []
+        counted = 0 if findings else min(tip.seq, num_records)
+        self._held[execution_id] = (counted, whole and not findings)
         return findings
 
     def findings(self, chosen: Collection[str] | None) -> list[Finding]:
@@ -127,9 +172,7 @@ class Comparison:
     def _differing_rows(self, table: str) -> list[Finding]:
         """For each execution, the first record whose rows in a table differ."""
         first: dict[str, tuple[int, dict[str, str]]] = {}
-        for execution_id, seq, text, side in self._rows(
-            _DIFFERENCE.format(table=table, limit=_MAX_ROWS)
-        ):
+        for execution_id, seq, text, side in self._difference(table):
             record, sides = first.setdefault(execution_id, (seq, {}))
             if record == seq:
                 sides.setdefault(side, text[:_EXCERPT_CHARS])
@@ -144,6 +187,15 @@ class Comparison:
             for execution_id, (record, sides) in first.items()
         ]
 
+    def _difference(self, table: str) -> list[tuple[Any, ...]]:
+        """Rows that only one side has: execution, record, text and side; at most a thousand."""
+        order = "ALL" if table in _MANY_ROWS else "execution_id, seq"
+        if self._rows(_EQUAL.format(table=table, order=order)) == [(0,)]:
+            return []
+        suspects = [each for (each,) in self._rows(_SUSPECTS.format(table=table))]
+        difference = _DIFFERENCE.format(table=table, limit=_MAX_ROWS)
+        return self._rows(difference, suspects) or self._rows(difference, None)
+
     def _differing_views(self) -> list[Finding]:
         expected, found = (dict(self._rows(_VIEWS, name)) for name in ("fresh", "ledger"))
         return [
@@ -156,30 +208,33 @@ class Comparison:
             if expected.get(name) != found.get(name)
         ]
 
-    def _rows(self, sql: str, *parameters: str) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, list(parameters)).fetchall()
 
 
-def _cut_or_replaced(execution_id: str, lines: Sequence[Line], tip: Tip) -> list[Finding]:
+def _cut_or_replaced(
+    execution_id: str, num_records: int, reached: str | None, tip: Tip
+) -> list[Finding]:
+    """What is wrong with a segment whose record where the fold stopped has the hash `reached`."""
     file = f"segments/{execution_id}.jsonl"
-    if tip.seq > len(lines):
+    if tip.seq > num_records:
         return [
             Finding(
                 file=file,
-                record=len(lines),
+                record=num_records,
                 problem="the segment was cut since it was folded",
                 expected=f"{tip.seq} records",
-                found=f"{len(lines)} records",
+                found=f"{num_records} records",
             )
         ]
-    if tip.seq > 0 and lines[tip.seq - 1].hash != tip.hash:
+    if tip.seq > 0 and reached != tip.hash:
         return [
             Finding(
                 file=file,
                 record=tip.seq - 1,
                 problem="the segment was written anew since it was folded",
                 expected=f"hash {tip.hash}",
-                found=f"hash {lines[tip.seq - 1].hash}",
+                found=f"hash {reached}",
             )
         ]
     return []

@@ -11,16 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 from attrs import frozen
 
 from repro.errors import LedgerError
 from repro.ledger import durable, history, schema
 from repro.ledger.chain import ChainError, Line, Tip, follow
 from repro.ledger.connection import connect, index_path, published_path
+from repro.ledger.lease import Lease, LeaseHeldError, lease
+from repro.ledger.records import Progress, as_curves
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+LEASE = "fold"
 WAIT_S = 60.0
 _BATCH_LINES = 20_000
 
@@ -34,7 +38,7 @@ class Folded:
 
 
 def fold(root: Path, *, wait_s: float = WAIT_S) -> Folded | None:
-    """Bring the database up to the segments; none if others held the lock for `wait_s` seconds.
+    """Bring the database up to the segments; none if others did so for `wait_s` seconds.
 
     Raises:
         LedgerError: there is no ledger here, it cannot be written, or is of a newer version.
@@ -46,11 +50,11 @@ def rebuild(root: Path) -> Folded:
     """Make the database anew from the segments alone.
 
     Raises:
-        LedgerError: as `fold`, and if others hold the lock.
+        LedgerError: as `fold`, and if others fold for `WAIT_S` seconds.
     """
     folded = _under_lock(root, wait_s=WAIT_S, anew=True)
     if folded is None:
-        raise LedgerError(f"{root}: another process holds the fold lock; try again")
+        raise LedgerError(f"{root}: another process is folding; try again")
     return folded
 
 
@@ -70,39 +74,46 @@ class Inserter:
 
     def __init__(self, connection: "DuckDBPyConnection") -> None:
         self._connection = connection
-        self._batch: dict[str, list[str]] = {}
-        self._size = 0
+        self._batches: dict[str, list[bytes]] = {kind: [] for kind in schema.TABLES}
 
     def add(self, line: Line, execution_id: str) -> None:
         """Take a line in; kinds that only a newer version knows have no table."""
-        if line.kind in schema.TABLES:
-            rendered = f'{{"execution_id":"{execution_id}",{line.raw[1:].decode()}'
-            self._batch.setdefault(line.kind, []).append(rendered)
-            self._size += 1
-        if self._size >= _BATCH_LINES:
-            self.flush()
+        batch = self._batches.get(line.kind)
+        if batch is None:
+            return
+        raw = line.raw
+        if line.kind == Progress.kind and "step" in line.data:
+            now = {"seq": line.seq, "time": line.time, "data": as_curves(line.data)}
+            raw = orjson.dumps(now)
+        batch.append(b'{"execution_id":"%b",%b' % (execution_id.encode(), raw[1:]))
+        if len(batch) >= _BATCH_LINES:
+            self._insert(line.kind)
 
     def flush(self) -> None:
         """Put everything that was taken in into the tables."""
-        for kind, rendered in self._batch.items():
-            statement, shape = schema.insertion(kind)
-            self._connection.execute(statement, ["\n".join(rendered), shape])
-        self._batch, self._size = {}, 0
+        for kind, batch in self._batches.items():
+            if batch:
+                self._insert(kind)
+
+    def _insert(self, kind: str) -> None:
+        statement, shape = schema.insertion(kind)
+        lines = b"\n".join(self._batches[kind]).decode()
+        self._connection.execute(statement, [lines, shape])
+        self._batches[kind] = []
 
 
 def _under_lock(root: Path, *, wait_s: float, anew: bool) -> Folded | None:
     history.require(root)
     try:
-        with durable.locked(root / ".fold.lock", wait_s=wait_s) as held:
-            if not held:
-                return None
-            folded = _fold_and_publish(root, anew=anew)
+        with lease(root, LEASE, wait_s=wait_s) as held:
+            return _fold_and_publish(root, held, anew=anew)
+    except LeaseHeldError:
+        return None
     except OSError as error:
         raise durable.refused(root, error, what="cannot fold") from error
-    return folded
 
 
-def _fold_and_publish(root: Path, *, anew: bool) -> Folded:
+def _fold_and_publish(root: Path, held: Lease, *, anew: bool) -> Folded:
     import duckdb
 
     index = index_path(root)
@@ -117,6 +128,8 @@ def _fold_and_publish(root: Path, *, anew: bool) -> Folded:
             folded = _fold_into(index, root)
         except duckdb.Error as error:
             raise LedgerError(f"{index}: cannot be written: {error}") from error
+    if not held.held():
+        raise LedgerError(f"{root}: another process took the fold over from this one; try again")
     if not up_to_date(root):
         _publish(root)
     return folded
@@ -201,15 +214,16 @@ class _Reader:
         name = path.stem
         self._seen.add(name)
         tip = self._known.get(name, Tip())
+        last, size_bytes = None, tip.size_bytes
         try:
-            for line in new_lines(path, tip):
-                tip = tip.after(line.raw, kind=line.kind)
-                self._inserter.add(line, name)
-                self.num_records += 1
+            for last in new_lines(path, tip):
+                size_bytes += len(last.raw) + 1
+                self._inserter.add(last, name)
         except ChainError as error:
             self.problems.append(f"{path}: {error}; `verify` says more")
-        if tip != self._known.get(name, Tip()):
-            self._moved[name] = tip
+        if last is not None:
+            self._moved[name] = last.tip(size_bytes)
+            self.num_records += last.seq + 1 - tip.seq
 
     def finish(self) -> None:
         """Add what is left, and how far each segment has been read."""

@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import machine, records, store
-from repro.ledger.chain import ChainError, Line, Tip, Tree, follow, parse
+from repro.ledger.chain import ChainError, Line, Tip, follow, leaf_of, parse, root_of
 from repro.ledger.lease import left_behind
 from repro.ledger.machine import Process
 from repro.ledger.records import (
@@ -116,14 +116,14 @@ def read_lines(path: Path) -> Iterator[Line]:
 def lines_of(data: bytes, *, execution_id: str) -> Iterator[Line]:
     """The lines of a segment's bytes, checked as `read_lines` does."""
     *whole, torn = data.split(b"\n")
-    tree, sealed_by = Tree(), None
+    leaves, sealed_by = list[bytes](), None
     for line in follow(whole, Tip()):
         if line.seq == 0:
             hold_to_place(line, execution_id)
         if line.kind == "seal":
-            _hold_to_seal(line, tree)
+            _hold_to_seal(line, root_of(leaves))
             sealed_by = line.seq
-        tree = tree.add(line.raw)
+        leaves.append(leaf_of(line.raw))
         yield line
     if torn and sealed_by is not None:
         found = f"{len(torn)} bytes"
@@ -304,8 +304,8 @@ def status_of(path: Path, start: Start, seal: Seal | None) -> Status:
     return "interrupted" if left_behind(path.parents[1], path) else "open"
 
 
-def _hold_to_seal(line: Line, tree: Tree) -> None:
-    expected = f"{line.seq} records, sha256:{tree.root()}"
+def _hold_to_seal(line: Line, root: str) -> None:
+    expected = f"{line.seq} records, sha256:{root}"
     found = f"{line.data.get('num_records')} records, {line.data.get('merkle_root')}"
     if found != expected:
         problem = "the seal does not fit its records"

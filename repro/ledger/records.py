@@ -37,10 +37,7 @@ def _counts(values: Sequence[Any]) -> tuple[int, ...]:
 
 
 def _curves(values: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, ...]]:
-    return {
-        name: tuple([float(each) + 0.0 for each in curve])  # -0.0 + 0.0 is 0.0
-        for name, curve in values.items()
-    }
+    return {name: tuple(map(float, curve)) for name, curve in values.items()}
 
 
 def _floats(values: Sequence[Any]) -> tuple[float, ...]:
@@ -153,10 +150,11 @@ class Progress:
 
     @values.validator
     def _check_lengths(self, _: Any, values: Mapping[str, tuple[float, ...]]) -> None:
-        for name, curve in values.items():
-            if len(curve) != len(self.steps):
-                msg = f"{name}: expected {len(self.steps)} numbers, one a step, found {len(curve)}"
-                raise ValueError(msg)
+        expected = len(self.steps)
+        if not {expected}.issuperset(map(len, values.values())):
+            found = {name: len(curve) for name, curve in values.items() if len(curve) != expected}
+            msg = f"expected {expected} numbers of each name, one a step, found {found}"
+            raise ValueError(msg)
 
 
 @frozen(kw_only=True)
@@ -331,6 +329,8 @@ KINDS: Mapping[str, type[Record]] = {
     )
 }
 
+_NAMES = {kind: {each.name for each in fields(class_)} for kind, class_ in KINDS.items()}
+
 
 def encode(record: Record) -> bytes:
     """The canonical JSON of a record's fields.
@@ -352,31 +352,33 @@ def decode(kind: str, data: Mapping[str, Any]) -> Record | None:
     """
     if kind not in KINDS:
         return None
-    if kind == Progress.kind:
-        data = _as_curves(data)
-    known = {each.name for each in fields(KINDS[kind])}
+    if kind == Progress.kind and "step" in data:
+        data = as_curves(data)
+    known = _NAMES[kind]
+    if not data.keys() <= known:
+        data = {name: item for name, item in data.items() if name in known}
     try:
-        return KINDS[kind](**{name: item for name, item in data.items() if name in known})
+        return KINDS[kind](**data)
     except (TypeError, ValueError, AttributeError) as error:
         msg = f"not a {kind} record: {error}"
         raise ValueError(msg) from error
 
 
-def _as_curves(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Progress as it is recorded now; earlier, a record was one moment: `step` and its values."""
-    if "step" not in data or not isinstance(data.get("values"), Mapping):
-        return data
-    curves = {name: [value] for name, value in data["values"].items()}
-    return {**data, "steps": [data["step"]], "values": curves}
+def as_curves(data: Facts) -> Facts:
+    """One moment, as progress is in format 1, in the fields that progress has now."""
+    values = data.get("values")
+    if isinstance(values, Mapping):
+        values = {name: [each] for name, each in values.items()}
+    return {**data, "steps": [data["step"]], "values": values}
 
 
 def _encoded_if_plain(data: Facts) -> bytes | None:
-    """What `encode` gives, far faster, for finite numbers with names in ASCII; none for others."""
+    """What `encode` gives, far faster, for plain names and numbers; none for others."""
     try:
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
         return None
-    return None if "\\u" in text else text.encode()
+    return None if "\\u" in text or "-0.0" in text else text.encode()
 
 
 def _sayable(value: Any) -> Any:

@@ -191,34 +191,24 @@ GROUP BY study, purpose;
 """
 
 
-# A record of progress has a list of steps and, of each name, a list of values. In segments of
-# format 1 it is one moment: a step and, of each name, a value.
+# One row a number: of each name a list, beside the list of steps.
 _PROGRESS = """
 INSERT INTO progress
-WITH
-lines AS MATERIALIZED (
-    SELECT text, TRY(from_json(text, $2)) AS line
-    FROM (SELECT unnest(string_split($1, chr(10))) AS text)
-),
-curves AS (
+SELECT execution_id, seq, time, stage_id, unnest(steps), name, unnest(curve)
+FROM (
     SELECT
-        line,
-        line.data.steps AS steps,
+        line.execution_id,
+        line.seq,
+        line.time,
+        line.data.stage_id,
+        line.data.steps,
         unnest(map_keys(line.data."values")) AS name,
         unnest(map_values(line.data."values")) AS curve
-    FROM lines
-    WHERE line.data.steps IS NOT NULL
-    UNION ALL
-    SELECT line, [line.data.step], unnest(map_keys(moment)), [unnest(map_values(moment))]
     FROM (
-        SELECT line, TRY(from_json(text->'$.data.values', '"MAP(VARCHAR, DOUBLE)"')) AS moment
-        FROM lines
-        WHERE line.data.step IS NOT NULL
+        SELECT TRY(from_json(text, $2)) AS line
+        FROM (SELECT unnest(string_split($1, chr(10))) AS text)
     )
 )
-SELECT
-    line.execution_id, line.seq, line.time, line.data.stage_id, unnest(steps), name, unnest(curve)
-FROM curves
 """
 
 
@@ -253,7 +243,6 @@ def insertion(kind: str) -> tuple[str, str]:
     if kind == "progress":
         data = {
             "stage_id": "VARCHAR",
-            "step": "BIGINT",
             "steps": "BIGINT[]",
             "values": "MAP(VARCHAR, DOUBLE[])",
         }

@@ -186,19 +186,20 @@ class _Reader:
         return gone & {sha256 for segment in self._read.values() for sha256 in segment.removed}
 
     def _taken_in(self, name: str) -> _Segment:
-        segment, lines = _Segment(), list[Line]()
+        segment, num_records = _Segment(), 0
         if name not in self._paths:
             return segment
         broken = None
         try:
             for line in history.read_lines(self._paths[name]):
                 _take_in(segment, line, history.decoded(line))
-                lines.append(line)
+                self._comparison.add(name, line)
+                num_records += 1
         except ChainError as error:
             broken = error
             self.findings.append(_of_chain(f"segments/{name}.jsonl", error))
-        self.num_records += len(lines)
-        self.findings += self._comparison.add(name, lines, whole=broken is None)
+        self.num_records += num_records
+        self.findings += self._comparison.end(name, num_records, whole=broken is None)
         return segment
 
 

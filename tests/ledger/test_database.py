@@ -11,8 +11,9 @@ import pytest
 
 import repro.ledger
 from repro.errors import LedgerError, QueryError
-from repro.ledger import connection, durable, export_parquet, query, segment
+from repro.ledger import connection, export_parquet, query, segment
 from repro.ledger.fold import fold
+from repro.ledger.lease import lease
 from repro.ledger.records import Decision
 from tests.ledger.ledgers import execute, start
 
@@ -164,7 +165,7 @@ def test_a_reader_does_not_wait_for_a_fold(tmp_path, monkeypatch):
     execute(tmp_path, "two")
     monkeypatch.setattr("repro.ledger.database.READER_WAIT_S", 0.05)
 
-    with durable.locked(tmp_path / ".fold.lock", wait_s=0):
+    with lease(tmp_path, "fold"):
         table = query(tmp_path, "SELECT title FROM executions")
 
     assert table.rows == (("one",),)

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from repro.errors import LedgerError
-from repro.ledger import connection, durable, history, query, schema, segment
+from repro.ledger import connection, history, query, schema, segment
 from repro.ledger.chain import parse, render
 from repro.ledger.fold import Folded, fold, rebuild
+from repro.ledger.lease import lease
 from repro.ledger.records import Decision
 from tests.ledger.ledgers import execute, path_of, start
 
@@ -265,11 +266,10 @@ def test_no_ledger_is_an_error(tmp_path):
 
 
 def test_one_fold_at_a_time(tmp_path):
-    """Whoever finds the lock taken gives up in time and says so."""
+    """Whoever finds another at it gives up in time and says so."""
     execute(tmp_path)
 
-    with durable.locked(tmp_path / ".fold.lock", wait_s=0) as held:
-        assert held
+    with lease(tmp_path, "fold"):
         assert fold(tmp_path, wait_s=0.05) is None
 
 
