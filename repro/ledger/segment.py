@@ -8,6 +8,7 @@ cut loses at most that second. Numbers of a loop are only noted by `log`, and wr
 
 import atexit
 import os
+import re
 import secrets
 import sys
 import threading
@@ -35,6 +36,7 @@ _MAX_MOMENTS = 4096
 _UNWRITTEN = sys.maxsize
 _ERROR_CHARS = 2000
 _SEALED_MODE = 0o444
+_ID = re.compile(r"(\d{8})T(\d{12})-[0-9a-f]{8}\.jsonl", re.ASCII)
 
 
 def utc_now() -> datetime:
@@ -48,13 +50,13 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
         LedgerError: the ledger's folder cannot be written.
     """
     folder = root / "segments"
-    execution_id = f"{now().astimezone(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
-    path = folder / f"{execution_id}.jsonl"
     try:
         disk.make_folder(folder)
+        execution_id = _next_id(folder, now())
+        path = folder / f"{execution_id}.jsonl"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
     except OSError as error:
-        raise disk.refused(path, error, what="cannot begin an execution") from error
+        raise disk.refused(folder, error, what="cannot begin an execution") from error
     segment = Segment(path, descriptor, now=now)
     process = machine.this_process()
     try:
@@ -75,7 +77,18 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
     except LedgerError:
         path.unlink(missing_ok=True)
         raise
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise disk.refused(path, error, what="cannot begin an execution") from error
     return segment
+
+
+def _next_id(folder: Path, now: datetime) -> str:
+    """An id after all that are there: by the time, or one on where the clock was set back."""
+    ids = (_ID.fullmatch(path.name) for path in folder.iterdir())
+    newest = max((int(f"{found[1]}{found[2]}") for found in ids if found), default=0)
+    digits = str(max(newest + 1, int(f"{now.astimezone(UTC):%Y%m%d%H%M%S%f}")))
+    return f"{digits[:8]}T{digits[8:]}-{secrets.token_hex(4)}"
 
 
 @define

@@ -59,7 +59,7 @@ def _known(root: Path, study: str) -> dict[tuple[str, ...], str]:
         root,
         "SELECT name, claim_digest, verdict, facts->>'evidence', recorded_at FROM verdicts"
         " WHERE study = ? QUALIFY row_number() OVER"
-        " (PARTITION BY name ORDER BY recorded_at DESC, execution_id DESC, seq DESC) = 1",
+        " (PARTITION BY name ORDER BY execution_id DESC, seq DESC) = 1",
         [study],
     )
     return {tuple(key): str(time) for *key, time in (*claims.rows, *verdicts.rows)}
