@@ -65,7 +65,7 @@ def add(_: Path, name: str) -> None:
 if __name__ == "__main__":
     root = Path(sys.argv[2]).resolve()
     os.environ |= {"TRACKIO_DIR": str(root), "HF_HUB_OFFLINE": "1"}
-    does: Callable[..., Any] = {"make": make, "read": read, "add": add}[sys.argv[1]]
+    verbs: dict[str, Callable[..., Any]] = {"make": make, "read": read, "add": add}
     with contextlib.redirect_stdout(sys.stderr):
-        answer = does(root, *sys.argv[3:])
+        answer = verbs[sys.argv[1]](root, *sys.argv[3:])
     print(json.dumps(answer))
