@@ -57,6 +57,7 @@ def add(_: Path, client: mlflow.MlflowClient, name: str) -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[2]).resolve()
     verbs: dict[str, Callable[..., Any]] = {"make": make, "read": read, "add": add}
-    print(
-        json.dumps(does(place, mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db"), *sys.argv[3:]))
+    answer = verbs[sys.argv[1]](
+        place, mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db"), *sys.argv[3:]
     )
+    print(json.dumps(answer))
