@@ -29,8 +29,10 @@ COMMANDS = (
     past.diff,
     past.explain,
     past.changelog,
+    past.rerun,
     exchange.import_,
     exchange.export,
+    exchange.bundle,
     keeping.gc,
     keeping.ledger,
 )

@@ -1,9 +1,12 @@
 """Commands that look back: what changed, why an id moved, how a study came to where it is."""
 
+import sys
+from pathlib import Path
+
 import click
 
 from repro import terminal
-from repro.cli.options import Places, as_json, overrides
+from repro.cli.options import FOLDER, Places, as_json, device_option, offline, overrides
 
 
 @click.command()
@@ -69,3 +72,55 @@ def changelog(places: Places, study: str, json_: bool) -> None:
     else:
         for line in changelogs.lines(entries):
             terminal.print_line(line)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--folder", type=FOLDER, help="A new folder to run in.  [default: in the ledger]")
+@click.option(
+    "--reports", type=FOLDER, default=Path("reports"), show_default=True, help="Claims and pages."
+)
+@offline
+@device_option
+@as_json
+@click.pass_obj
+def rerun(
+    places: Places,
+    id_: str,
+    folder: Path | None,
+    reports: Path,
+    offline: bool,
+    device: str,
+    json_: bool,
+) -> None:
+    """Run a finished run once more, in a fresh folder, with its own code; say what came out.
+
+    ID is how a run's or an execution's id begins. The verdict is bitwise, within tolerance, claim
+    holds, or diverged at a stage, and is kept in the ledger.
+    """
+    from repro.engine.rerun import rerun as run_again
+    from repro.report import rerun as reruns
+
+    comparison = run_again(
+        places.ledger,
+        id_,
+        cache=places.cache,
+        compare=lambda again: reruns.compare(
+            places.ledger,
+            again.execution_id,
+            again.root,
+            again.again_id,
+            code=again.code,
+            reports=reports,
+        ),
+        folder=folder,
+        device=device,
+        offline=offline,
+        progress=terminal.Bars(),
+    )
+    if json_:
+        terminal.print_json(comparison.facts)
+    else:
+        for line in reruns.lines(comparison):
+            terminal.print_line(line)
+    sys.exit(1 if comparison.grade == "diverged" else 0)
