@@ -21,6 +21,7 @@ MARKS = {
     "unproven": "?",
     "stale": "⟳",
 }
+MAX_IMPORTED_PLOTS = 24
 METRICS = {
     "fid": "FID",
     "kid": "KID",
@@ -55,6 +56,7 @@ def rendered(template: str, told: Mapping[str, Any]) -> str:
     environment.filters["rounded"] = rounded
     environment.filters["errors"] = in_errors
     environment.filters["flat"] = _flat
+    environment.filters["cell"] = _cell
     environment.globals.update(marks=MARKS, metrics=METRICS)
     return environment.get_template(template).render(told)
 
@@ -86,7 +88,8 @@ def _plots(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
         for stage_id, title in told["trainings"].items()
         if (pictures := plots.curves(archive.curves(stage_id)))
     ]
-    return {"values": values, "curves": curves}
+    imported = [plots.imported(group, METRICS) for group in told["imported"][:MAX_IMPORTED_PLOTS]]
+    return {"values": values, "curves": curves, "imported": imported}
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -98,6 +101,11 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((f"{prefix}{name}", value))
     return found
+
+
+def _cell(text: str) -> str:
+    """Text from elsewhere as it can stand in a table or a heading of Markdown."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _json(told: Mapping[str, Any]) -> str:

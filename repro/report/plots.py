@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Lines = Mapping[str, Sequence[tuple[int, float]]]
@@ -37,6 +38,8 @@ STYLE: Any = {
 }
 CONFIDENCE = 1.96
 LOG_FROM_RATIO = 20.0
+MAX_MARKS = 40
+LABEL_CHARS = 36
 
 
 def values(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
@@ -69,6 +72,59 @@ def values(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
 def curves(series: Lines) -> tuple[str, ...]:
     """The energies of a drifting generator, a picture for each of its spaces; else the loss."""
     return tuple(_panel(title, lines) for title, lines in _panels(series).items())
+
+
+def imported(group: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Numbers of others: a mark for each of a few, a curve for each of the longest runs of many."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    told = [
+        (run["run"], step, value)
+        for run in group["runs"]
+        for step, value in run["numbers"]
+        if value is not None
+    ]
+    many = len(told) > MAX_MARKS and any(step is not None for _, step, _ in told)
+    told = told[:MAX_MARKS]
+    with rc_context(STYLE):
+        size = (6.2, 2.9) if many else (6.2, 0.9 + 0.25 * len(told))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
+        label = _short(names.get(group["metric"], group["metric"]))
+        if many:
+            _curves_of_others(axes, group["runs"])
+            axes.set_ylabel(label)
+            figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+        else:
+            _marks_of_others(axes, told)
+            axes.set_xlabel(label)
+        axes.grid(visible=True, color=FAINT, alpha=0.25)
+        return _data_uri(figure)
+
+
+def _marks_of_others(axes: "Axes", told: Sequence[tuple[str, int | None, float]]) -> None:
+    heights = range(len(told), 0, -1)
+    axes.plot([value for *_, value in told], heights, "o", mfc="none", mec=ACCENT)
+    labels = [run if step is None else f"{run}, step {step:,}" for run, step, _ in told]
+    axes.set_yticks(list(heights), [_short(label) for label in labels], fontsize=9)
+    axes.set_ylim(0.4, len(told) + 0.6)
+
+
+def _short(label: str) -> str:
+    """A label that leaves room for the plot; its end often says more than its middle."""
+    if len(label) > LABEL_CHARS:
+        label = f"{label[: LABEL_CHARS // 3]}…{label[1 - LABEL_CHARS + LABEL_CHARS // 3 :]}"
+    return label.replace("$", r"\$")  # which would begin a formula
+
+
+def _curves_of_others(axes: "Axes", runs: Sequence[Mapping[str, Any]]) -> None:
+    longest = sorted(runs, key=lambda run: -run["count"])[: len(SERIES)]
+    for colour, run in zip(SERIES, longest, strict=False):
+        points = [point for point in run["numbers"] if None not in point]
+        steps, numbers = zip(*points, strict=True) if points else ((), ())
+        axes.plot(steps, numbers, color=colour, linewidth=1.3, label=_short(run["run"]))
+    axes.set_xlabel("step")
 
 
 def _panel(title: str, lines: Lines) -> str:

@@ -11,6 +11,7 @@ from repro.errors import ClaimError
 from repro.report import claims, facts, journal, pages, sides, tables, verdict
 from repro.report.archive import Archive
 from repro.report.claims import ClaimsFile
+from repro.report.imported import imported
 from repro.report.sides import Study
 from repro.report.tables import Entry
 from repro.report.verdict import Judgement
@@ -97,11 +98,11 @@ def _judged(
     total = len(said.claims) + 1
     judgements = []
     with progress.track(label, total) if progress else nullcontext(_unwatched) as advance:
+        entries = tables.entries(study, archive)
+        advance(1)
         for claim in said.claims:
             judgements.append(verdict.judge(claim, study, archive))
             advance(1)
-        entries = tables.entries(study, archive)
-        advance(1)
     return tuple(judgements), entries
 
 
@@ -126,6 +127,7 @@ def _facts(
         "tables": [facts.of_table(each) for each in tables.tables(entries)],
         "screening": [facts.key(each.row) for each in tables.screening(entries)],
         "refused": [facts.key(each.row) for each in tables.refused(entries)],
+        "imported": imported(archive.root, name),
         "denominator": facts.of_denominator(tables.denominator(study, archive)),
         "unreadable": facts.of_unreadable(archive),
         "measurements": measurements,
