@@ -61,6 +61,28 @@ def test_every_mistake_of_a_spec_is_a_line_on_standard_error(places, tmp_path):
     assert "stepz" in talk
 
 
+def test_a_bundle_has_the_digest_that_was_printed(places, tmp_path):
+    """The verifier in the folder accepts it, and needs nothing of ours."""
+    bundle = tmp_path / "bundle"
+    _, output, talk = repro(places, "bundle", "2", "--out", str(bundle), "--leave-out", "state")
+    verifier = [sys.executable, "-I", "-S", str(bundle / "verify_bundle.py")]
+
+    done = subprocess.run(
+        [*verifier, "--digest", output.strip()], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "verified\n")
+    assert "left out" in talk
+
+
+def test_a_run_that_is_not_there_cannot_be_done_again(places):
+    """One line, exit status 2, and nothing computed."""
+    status, output, talk = repro(places, "rerun", "ffff")
+
+    assert (status, output) == (2, "")
+    assert "'ffff' is unknown" in talk
+
+
 def test_a_plan_in_json_says_what_is_done(places):
     """Every stage of a finished run is done, and says by which execution."""
     _, output, _ = repro(places, "plan", "--json", str(places / "tiny.toml"))
