@@ -1,6 +1,7 @@
 """From files of others to records, each number once."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,22 @@ def test_no_import_past_a_fold_that_does_not_end(tmp_path, monkeypatch):
 
     with pytest.raises(LedgerError, match="holds the fold lock"):
         take(tmp_path, log(tmp_path, {"fid": 1}))
+
+
+def test_the_page_shows_what_works(tmp_path):
+    """Its table of numbers can be imported, and its statement finds what was said of the run."""
+    page = (Path(__file__).parents[3] / "ledger" / "README.md").read_text(encoding="utf-8")
+    section = page.partition("## Numbers from elsewhere")[2].partition("\n## ")[0]
+    (example,) = re.findall(r"```json\n(.+?)```", section, re.DOTALL)
+    (statement,) = re.findall(r"```sql\n(.+?)```", section, re.DOTALL)
+    path = tmp_path / "table.json"
+    path.write_text(example, encoding="utf-8")
+
+    take(tmp_path, path)
+
+    table = query(tmp_path, statement)
+    assert {row[-1] for row in table.rows} == {'{"dataset":"CIFAR-10"}'}
+    assert len(table.rows) == 2
 
 
 NUMBERS = st.lists(
