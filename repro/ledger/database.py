@@ -1,5 +1,6 @@
 """The read-only face of the ledger: SQL over the published database, folded first."""
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from repro.errors import LedgerError, QueryError
-from repro.ledger import fold, history, schema
+from repro.ledger import fold, schema
 from repro.ledger.connection import connect, published_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 READER_WAIT_S = 1.0
+
+_PLAIN_TYPES = {"VARCHAR", "JSON", "BIGINT", "DOUBLE", "BOOLEAN"}
+"""Their values are plain data as they come."""
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -42,22 +46,27 @@ def query(root: Path, sql: str, parameters: Parameters = ()) -> Table:
         QueryError: the statement does anything else, reaches for a file, or fails.
         LedgerError: there is no ledger, or it cannot be read.
     """
+    (table,) = query_all(root, {sql: parameters})
+    return table
+
+
+def query_all(root: Path, statements: Mapping[str, Parameters]) -> tuple[Table, ...]:
+    """The answers to several statements with their parameters, of one moment of the ledger.
+
+    Raises:
+        QueryError, LedgerError: as `query`.
+    """
     import duckdb
 
     connection, warnings = _open(root)
     try:
-        _require_reading(connection, sql)
-        cursor = connection.execute(sql, parameters)
-        columns = tuple(str(each[0]) for each in cursor.description)
-        types = tuple(str(each[1]) for each in cursor.description)
-        _require_distinct(columns)
-        _require_printable(columns, types)
-        rows = tuple(tuple(_plain(item) for item in row) for row in cursor.fetchall())
+        return tuple(
+            _answer(connection, sql, parameters, warnings) for sql, parameters in statements.items()
+        )
     except duckdb.Error as error:
         raise QueryError(f"sql: {error}") from error
     finally:
         connection.close()
-    return Table(columns=columns, types=types, rows=rows, warnings=warnings)
 
 
 def export_parquet(root: Path, sql: str, path: Path, parameters: Parameters = ()) -> int:
@@ -84,14 +93,35 @@ def export_parquet(root: Path, sql: str, path: Path, parameters: Parameters = ()
     return int(row[0]) if row else 0
 
 
+def _answer(
+    connection: "DuckDBPyConnection", sql: str, parameters: Parameters, warnings: tuple[str, ...]
+) -> Table:
+    _require_reading(connection, sql)
+    cursor = connection.execute(sql, parameters)
+    columns = tuple(str(each[0]) for each in cursor.description)
+    types = tuple(str(each[1]) for each in cursor.description)
+    _require_distinct(columns)
+    _require_printable(columns, types)
+    rows = cursor.fetchall()
+    if not _PLAIN_TYPES.issuperset(types):
+        rows = [tuple(_plain(item) for item in row) for row in rows]
+    return Table(columns=columns, types=types, rows=tuple(rows), warnings=warnings)
+
+
 def _open(root: Path, writable: Path | None = None) -> tuple["DuckDBPyConnection", tuple[str, ...]]:
-    """The published database, brought up to the segments if that can be done in about a second."""
+    """The published database, brought up to the segments if that can be done in about a second.
+
+    Where there is none, and none can be written, its tables in memory.
+    """
     connection = _open_published(root, writable)
     if connection is not None and _covers(connection, root):
         return connection, ()
     readable = connection is not None
     if connection is not None:
         connection.close()
+    elif not os.access(root, os.W_OK):
+        connection, folded = fold.fold_into_memory(root, writable=writable)
+        return connection, folded.problems
     warnings = _catch_up(root, readable=readable)
     connection = _open_published(root, writable)
     if connection is None:
@@ -123,9 +153,24 @@ def _open_published(root: Path, writable: Path | None) -> "DuckDBPyConnection | 
 
 
 def _covers(connection: "DuckDBPyConnection", root: Path) -> bool:
-    sizes = {path.stem: path.stat().st_size for path in history.segment_paths(root)}
-    read = {name: tip.size_bytes for name, tip in fold.tips(connection).items()}
-    return sizes == read and fold.up_to_date(root)
+    """Whether the database has every segment, and of those that can grow all that they hold.
+
+    A sealed segment is not looked at again: to find it changed is the work of `verify`.
+    """
+    row = connection.execute(
+        "SELECT coalesce(string_agg(execution_id, chr(10) ORDER BY execution_id), ''),"
+        " list(execution_id) FILTER (NOT sealed), list(size_bytes) FILTER (NOT sealed)"
+        " FROM segments"
+    ).fetchone()
+    known, growing, sizes = row or ("", None, None)
+    folder = root / "segments"
+    try:
+        with os.scandir(folder) as files:
+            names = [each.name[:-6] for each in files if each.name.endswith(".jsonl")]
+        grown = [(folder / f"{each}.jsonl").stat().st_size for each in growing or []]
+    except FileNotFoundError:
+        return False
+    return "\n".join(sorted(names)) == known and grown == (sizes or []) and fold.up_to_date(root)
 
 
 def _catch_up(root: Path, *, readable: bool) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """SQL that only reads."""
 
-import re
 import stat
 import subprocess
 import sys
@@ -9,15 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-import repro.ledger
 from repro.errors import LedgerError, QueryError
-from repro.ledger import connection, export_parquet, query, segment
+from repro.ledger import export_parquet, query, segment
 from repro.ledger.fold import fold
 from repro.ledger.lease import lease
 from repro.ledger.records import Decision
 from tests.ledger.ledgers import execute, start
-
-PACKAGE = Path(repro.ledger.__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +132,7 @@ def test_anything_else_is_refused(root, sql):
         "SELECT * FROM query('COPY measurements TO ''stolen.csv''')",
         "EXPLAIN ANALYZE COPY measurements TO 'stolen.csv'",
         "EXPLAIN ANALYZE INSERT INTO measurements SELECT * FROM measurements",
-        "SELECT * FROM PACKAGE",
+        "SELECT * FROM root",
         "SELECT nothing FROM results",
         "SELEKT 1",
         "SELECT $missing",
@@ -290,20 +286,6 @@ def test_an_export_reads_only(root, tmp_path, sql):
         export_parquet(root, sql, tmp_path / "out.parquet")
 
     assert list(tmp_path.iterdir()) == []
-
-
-def test_duckdb_is_opened_in_one_place():
-    """One function opens DuckDB, through a `duckdb:` path."""
-    found = [
-        path.relative_to(PACKAGE).as_posix()
-        for path in sorted(PACKAGE.rglob("*.py"))
-        for _ in re.findall(
-            r"duckdb\s*\.\s*connect\(|from duckdb import connect", path.read_text("utf-8")
-        )
-    ]
-
-    assert found == ["ledger/connection.py"]
-    assert "duckdb:" in Path(connection.__file__).read_text("utf-8")
 
 
 def test_the_ledger_is_light_to_import():
