@@ -7,8 +7,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -26,6 +28,9 @@ from repro.ledger import history, query, store, verify
 from repro.ledger.lease import LEASE_S, lease
 from repro.spec import load, stages
 from tests.engine import tiny
+
+PATIENCE_S = 300.0
+"""For another process; what takes longer fails."""
 
 
 @pytest.fixture
@@ -189,10 +194,16 @@ def test_training_needs_its_data_although_the_data_were_prepared_before(tmp_path
         run([spec], overrides=["train.seed=2"], **places)
 
 
-def start(spec: Path, *, root: Path, cache: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(spec: Path, *, root: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run in another process, which ends with the block at the latest."""
     places = ["--ledger", str(root), "--cache", str(cache)]
     command = [sys.executable, "-m", "repro", *places, "run", str(spec)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def num_records(root: Path) -> int:
@@ -205,7 +216,7 @@ def signal_after(
     records: int, process: subprocess.Popen[str], root: Path, *, sent: signal.Signals
 ) -> None:
     """Send a signal once the ledger has so many records."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while num_records(root) < records and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -214,7 +225,7 @@ def signal_after(
 
 def kill_after(records: int, spec: Path, *, root: Path, cache: Path) -> None:
     """Run in another process and kill it once its segment has so many records."""
-    with start(spec, root=root, cache=cache) as process:
+    with started(spec, root=root, cache=cache) as process:
         signal_after(records, process, root, sent=signal.SIGKILL)
 
     assert process.returncode == -signal.SIGKILL
@@ -223,7 +234,12 @@ def kill_after(records: int, spec: Path, *, root: Path, cache: Path) -> None:
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
     """Read what a process says until it says this."""
     assert process.stderr
-    assert any(text in line for line in process.stderr), f"never said: {text}"
+    patience = threading.Timer(PATIENCE_S, process.kill)
+    patience.start()
+    said = any(text in line for line in process.stderr)
+    patience.cancel()
+
+    assert said, f"never said: {text}"
 
 
 def events(root: Path) -> Counter[tuple[str, str]]:
@@ -243,14 +259,14 @@ def test_of_two_commands_at_once_one_computes_each_stage(tmp_path, places):
     spec = tiny.write(tmp_path)
     first = lease_key(stage_ids(spec)["prepare"], rehearsal=False)
 
-    with lease(places["root"], first, execution_id="0", wait_s=0):
-        both = [start(spec, **places) for _ in range(2)]
-        for process in both:
-            wait_for(process, "digits: execution 0 (process")
-    for process in both:
-        process.communicate()
+    with started(spec, **places) as one, started(spec, **places) as other:
+        with lease(places["root"], first, execution_id="0", wait_s=0):
+            for process in (one, other):
+                wait_for(process, "digits: execution 0 (process")
+        for process in (one, other):
+            process.communicate()
 
-    assert [process.returncode for process in both] == [0, 0]
+    assert (one.returncode, other.returncode) == (0, 0)
     assert events(places["root"]) == {
         (kind, event): 1 for kind in ("prepare", "train") for event in ("started", "done", "reused")
     }
@@ -264,9 +280,9 @@ def test_a_waiting_command_goes_on_where_a_killed_one_stopped(tmp_path, places):
     alone = {name: tmp_path / "alone" / name for name in places}
     run([spec], **alone)
 
-    with start(spec, **places) as dying:
+    with started(spec, **places) as dying:
         signal_after(num_records(alone["root"]) - 8, dying, places["root"], sent=signal.SIGSTOP)
-        with start(spec, **places) as waiting:
+        with started(spec, **places) as waiting:
             wait_for(waiting, "computes it, waiting")
             dying.kill()
             waiting.communicate()
@@ -354,7 +370,7 @@ def test_the_heart_of_an_execution_beats(tmp_path, places, monkeypatch):
         def track(self, label, total):
             (path,) = history.segment_paths(places["root"])
             os.utime(path, (1, 1))
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_S
             while path.stat().st_mtime == 1 and time.monotonic() < deadline:
                 time.sleep(0.005)
             touched.append(path.stat().st_mtime > 1)
