@@ -1,5 +1,6 @@
 """The database held against the segments: their rows, made once more beside it, must be there."""
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -245,10 +246,15 @@ def _of_database(problem: str, expected: str, found: str) -> Finding:
 
 
 def _published(root: Path) -> tuple["DuckDBPyConnection", str]:
-    """The published database, or an empty one and why it cannot be read."""
+    """The published database, or an empty one and why it cannot be read.
+
+    Where there is none, and none can be written, nothing was ever folded here.
+    """
     import duckdb
 
     path = published_path(root)
+    if not path.exists() and not os.access(root, os.W_OK):
+        return _empty(), ""
     connection = None
     try:
         if not path.exists():
@@ -261,6 +267,10 @@ def _published(root: Path) -> tuple["DuckDBPyConnection", str]:
         problem = str(error)
     if connection is not None:
         connection.close()
-    empty = connect(None, read_only=False)
-    empty.execute(schema.statements())
-    return empty, problem
+    return _empty(), problem
+
+
+def _empty() -> "DuckDBPyConnection":
+    connection = connect(None, read_only=False)
+    connection.execute(schema.statements())
+    return connection

@@ -58,6 +58,20 @@ def rebuild(root: Path) -> Folded:
     return folded
 
 
+def fold_into_memory(
+    root: Path, *, writable: Path | None = None
+) -> tuple["DuckDBPyConnection", Folded]:
+    """The tables for one question to a ledger whose folder cannot be written.
+
+    Raises:
+        LedgerError: there is no ledger here.
+    """
+    history.require(root)
+    connection = connect(None, read_only=True, writable=writable)
+    connection.execute(schema.statements())
+    return connection, _read_all(connection, root)
+
+
 def tips(connection: "DuckDBPyConnection") -> dict[str, Tip]:
     """How far each segment has been read."""
     rows = connection.execute(
@@ -127,7 +141,7 @@ def _fold_and_publish(root: Path, held: Lease, *, anew: bool) -> Folded:
         try:
             folded = _fold_into(index, root)
         except duckdb.Error as error:
-            raise LedgerError(f"{index}: cannot be written: {error}") from error
+            raise _unwritten(index, f"cannot be written: {error}") from error
     if not held.held():
         raise LedgerError(f"{root}: another process took the fold over from this one; try again")
     if not up_to_date(root):
@@ -170,13 +184,18 @@ def _fold_into(index: Path, root: Path) -> Folded:
     connection = _open_index(index)
     try:
         connection.execute("BEGIN TRANSACTION")
-        reader = _Reader(connection)
-        for path in history.segment_paths(root):
-            reader.read(path)
-        reader.finish()
+        folded = _read_all(connection, root)
         connection.execute("COMMIT")
     finally:
         connection.close()
+    return folded
+
+
+def _read_all(connection: "DuckDBPyConnection", root: Path) -> Folded:
+    reader = _Reader(connection)
+    for path in history.segment_paths(root):
+        reader.read(path)
+    reader.finish()
     return Folded(num_records=reader.num_records, problems=tuple(reader.problems))
 
 
@@ -267,7 +286,7 @@ def new_lines(path: Path, tip: Tip) -> Iterator[Line]:
 def _publish(root: Path) -> None:
     index, published = index_path(root), published_path(root)
     if _wal(index).exists():
-        raise LedgerError(f"{index}: its last changes are not in the file yet; fold again")
+        raise _unwritten(index, "its last changes could not be put into the file")
     part = published.with_name(f".{published.name}.part")
     part.unlink(missing_ok=True)
     try:
@@ -281,6 +300,10 @@ def _publish(root: Path) -> None:
         part.unlink(missing_ok=True)
     _wal(published).unlink(missing_ok=True)  # a stranger's, which would not fit the new file
     durable.sync(root)
+
+
+def _unwritten(index: Path, why: str) -> LedgerError:
+    return LedgerError(f"{index}: {why}; free space or fix access, then run again")
 
 
 def _discard(index: Path) -> None:

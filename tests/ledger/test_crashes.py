@@ -53,7 +53,7 @@ def test_killed_collections_remove_nothing_that_is_needed(tmp_path):
 )
 def test_a_kill_between_any_two_system_calls(tmp_path, victim, fault, calls):
     """Killed before a chosen system call, or in the middle of it, a process loses nothing."""
-    tally = suites.killed_at_calls(tmp_path, victim, fault, calls=calls)
+    tally = suites.met_at_calls(tmp_path, victim, fault, calls=calls)
 
     assert tally.wrong == []
     assert tally.moments > 2

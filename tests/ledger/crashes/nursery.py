@@ -22,7 +22,7 @@ from repro.errors import ReproError
 from tests.ledger.crashes.faults import FAULTS, counted
 from tests.ledger.crashes.victims import VICTIMS
 
-_REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[3]
 
 
 @frozen(kw_only=True)
@@ -44,7 +44,7 @@ class Nursery:
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=_REPOSITORY,
+            cwd=REPOSITORY,
             text=True,
         )
         return self

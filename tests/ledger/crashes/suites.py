@@ -16,10 +16,12 @@ from typing import Any
 from attrs import frozen
 
 from repro.errors import ReproError
-from repro.ledger import history, query, schema, store, verify
+from repro.ledger import fold, history, query, schema, store, verify
 from repro.ledger.chain import ChainError, Line
 from repro.ledger.records import Progress
+from tests.ledger.crashes import small_disk
 from tests.ledger.crashes.nursery import Life, Nursery
+from tests.ledger.crashes.victims import VICTIMS
 from tests.ledger.ledgers import execute
 
 LONGEST_S = 0.12
@@ -32,7 +34,7 @@ _RECORDS = " UNION ALL ".join(
     for kind, table in schema.TABLES.items()
 )
 
-_CLEAR = re.compile(r"/\S+: .+: (No space left on device|File too large); free space .+")
+_CLEAR = re.compile(r"/\S+: .+; free space or fix access, then run again")
 
 
 @frozen(kw_only=True)
@@ -65,7 +67,7 @@ def killed_collections(folder: Path, *, moments: int, seed: int = 0) -> Tally:
     return _killed_often(folder, "collect", (0, 1, 2), moments=moments, seed=seed, longest_s=0.6)
 
 
-def killed_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> Tally:
+def met_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> Tally:
     """One victim after the other, each ended by *fault* at another of its system calls.
 
     Each has a new ledger and finds nothing there. The first that lives through is the last.
@@ -81,6 +83,29 @@ def killed_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> T
             if lives[0].end == 0:
                 break
     return attack.tally
+
+
+def met_full_disk(folder: Path, victim: str, *, free_bytes: int) -> list[str]:
+    """What is wrong after a victim met a disk with so little space, which then came back.
+
+    The disk is the one that `folder` is on: it should be small.
+    """
+    root, ballast, said = folder / "ledger", folder / "ballast", list[list[Any]]()
+    attack = _Attack()
+    execute(root, "before")
+    fold.fold(root)
+    small_disk.fill(ballast, free_bytes=free_bytes)
+    life = Life(end=1, said=said)
+    try:
+        VICTIMS[victim](root, lambda *word: said.append(list(word)), 0)
+    except ReproError as error:
+        life = Life(end=error.exit_status, said=[*said, ["error", str(error)]])
+    ballast.unlink()
+    attack.look(root, [life], moment=f"{free_bytes} bytes free")
+    attack.ask(root)
+    attack.go_on(root)
+    shutil.rmtree(root)
+    return attack.tally.wrong
 
 
 def _killed_often(
