@@ -3,6 +3,7 @@
 import os
 
 from repro.errors import RunError
+from repro.ledger import provenance
 from repro.ledger.records import Provenance
 
 COMPUTING = "computing"
@@ -48,3 +49,11 @@ def computing(device: str) -> Provenance:
             "torch": str(torch.__version__),
         },
     )
+
+
+def torch_as_used() -> Provenance:
+    """What torch knows of itself, with the switches under which stages compute."""
+    from repro.engine.determinism import deterministic
+
+    with deterministic():
+        return provenance.torch()

@@ -14,8 +14,9 @@ from typing import Any, Literal
 from attrs import frozen
 
 from repro.engine import resources
-from repro.engine.device import computing, resolve
+from repro.engine.device import computing, resolve, torch_as_used
 from repro.engine.execution import Execution
+from repro.engine.inputs import inputs
 from repro.engine.plan import (
     PlannedStage,
     RunPlan,
@@ -196,14 +197,16 @@ def _execute(job: _Job) -> Outcome:
                 progress=job.progress,
                 done=done,
             )
-            for record in provenance.capture(job.root, cwd=Path.cwd()):
+            computes = (torch_as_used(), computing(device)) if with_torch else (provenance.torch(),)
+            for record in (*computes, *provenance.capture(job.root, cwd=Path.cwd())):
                 execution.record(record)
-            if with_torch:
-                execution.record(computing(device))
-            for stage in wanted:
-                if stage.stage_id not in execution.done:
-                    _take_turns(execution, stage)
-                _reuse(execution, stage)
+            try:
+                for stage in wanted:
+                    if stage.stage_id not in execution.done:
+                        _take_turns(execution, stage)
+                    _reuse(execution, stage)
+            finally:
+                execution.record(inputs(execution))
     except (RunError, ResourceError, IntegrityError) as error:
         problems = tuple(error.problems)
         return Outcome(

@@ -1,49 +1,102 @@
-"""Text that may leave the machine: no credentials, no home folder."""
+"""Text that may leave the machine: no credentials, no home folder.
+
+A secret is known by four signs: it is the login or a query value of a URL, it belongs to a name
+that says so, it has the form of a key that a service hands out, or it is the value of an
+environment variable whose name says so.
+"""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 REMOVED = "(removed)"
 
-_SECRET = r"[\w.-]*(?:token|secret|passw|credential|api[_-]?key|signature)[\w.-]*"
+_WORD = (
+    r"token(?!s|iz)|secret|passw|passphrase|credential|signature"
+    r"|(?:api|access|private|account|signing|encryption)[_-]?key"
+)
+_SECRET = rf"[\w.-]*(?:{_WORD})[\w.-]*"
+_SECRET_NAME = re.compile(_WORD, re.IGNORECASE)
+_SECRET_FILE = re.compile(
+    r"\.env.*|[._]?netrc.*|\.pgpass|\.npmrc|\.pypirc|\.htpasswd|\.git-credentials"
+    r"|id_(?:rsa|dsa|ecdsa|ed25519)|.*\.(?:pem|key|p12|pfx|kdbx?|keytab)|kubeconfig",
+    re.IGNORECASE,
+)
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-_URL_SECRET = re.compile(rf"([?&;]{_SECRET}=)[^&;\s]+", re.IGNORECASE)
+_URL_SECRET = re.compile(
+    rf"([?&;#](?:{_SECRET}|key|sig|auth|pwd|pass)=)[^&;#\s\"']+", re.IGNORECASE
+)
+_VALUE = re.compile(rf"((?:{_WORD})[\w.-]*\s*[=:]\s*).+", re.IGNORECASE | re.DOTALL)
+_OPTION = re.compile(rf"-{{1,2}}{_SECRET}", re.IGNORECASE)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}")
+_KEY = re.compile(
+    r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|hf_[A-Za-z0-9]{20,}"
+    r"|sk-[\w-]{20,}|xox[abposr]-[\w-]{10,}|A(?:KIA|SIA)[A-Z0-9]{16}|AIza[\w-]{35}|npm_\w{30,}"
+    r"|pypi-[\w-]{40,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+_STRONG_LOGIN = re.compile(r"://[^/:@\s]+:[^/@\s]{8,}@")
 _CLIMB = re.compile(r"[^\s:;,'\"=()]*\.\.[^\s:;,'\"=()]*")
-_OPTION = re.compile(rf"(-{{0,2}}{_SECRET})(=.*)?", re.IGNORECASE | re.DOTALL)
+_OTHER_HOME = re.compile(r"(?<![\w.~/-])/(?:home|Users)/[^/\s:;,'\"=()]+")
+_LEAST_CHARS = 8  # of a variable's value: shorter ones are words that occur anywhere
 
 
 def cleaned(text: str) -> str:
-    """The text without logins and secrets in URLs, with the home folder as `~`.
+    """The text without secrets, with home folders as `~`.
 
     A path that climbs through the home folder is written without the detour.
     """
     text = _URL_SECRET.sub(rf"\1{REMOVED}", _URL_LOGIN.sub("", text))
-    home = Path.home()
-    if not home.name:
-        return text
-    text = _CLIMB.sub(lambda found: _straight(found[0], home), text)
-    for folder in {str(home), str(home.resolve())}:
-        text = re.sub(rf"{re.escape(folder)}(?![\w-]|\.\w)", "~", text)
-    return text
+    text = _BEARER.sub(rf"\1 {REMOVED}", _KEY.sub(REMOVED, text))
+    for value in _values():
+        text = text.replace(value, REMOVED)
+    return _without_homes(text)
 
 
 def cleaned_command(command: Sequence[str]) -> tuple[str, ...]:
-    """A command line without the program's folder and the values of options named like secrets."""
+    """A command line without the program's folder and the values of what is named like a secret."""
     result = [Path(program).name for program in command[:1]]
     secret_follows = False
     for argument in command[1:]:
-        option = _OPTION.fullmatch(argument)
         if secret_follows:
             result.append(REMOVED)
             secret_follows = False
-        elif option is not None and option[2] is not None:
-            result.append(f"{option[1]}={REMOVED}")
         else:
-            result.append(cleaned(argument))
-            secret_follows = option is not None and argument.startswith("-")
+            result.append(cleaned(_VALUE.sub(rf"\1{REMOVED}", argument)))
+            secret_follows = _OPTION.fullmatch(argument) is not None
     return tuple(result)
+
+
+def secret_name(name: str) -> bool:
+    """Whether the name of a file or a variable says that it holds secrets."""
+    return _SECRET_FILE.fullmatch(name) is not None or _SECRET_NAME.search(name) is not None
+
+
+def holds_secret(data: bytes) -> bool:
+    """Whether the content of a file holds what has the form, or is the value, of a secret."""
+    text = data.decode("utf-8", "replace")
+    return bool(
+        _KEY.search(text) or _STRONG_LOGIN.search(text) or any(each in text for each in _values())
+    )
+
+
+def _values() -> Iterator[str]:
+    """The secrets among the values of the environment."""
+    return (
+        value
+        for name, value in os.environ.items()
+        if len(value) >= _LEAST_CHARS and _SECRET_NAME.search(name)
+    )
+
+
+def _without_homes(text: str) -> str:
+    home = Path.home()
+    if home.name:
+        text = _CLIMB.sub(lambda found: _straight(found[0], home), text)
+        for folder in {str(home), str(home.resolve())}:
+            text = re.sub(rf"{re.escape(folder)}(?![\w-]|\.\w)", "~", text)
+    return _OTHER_HOME.sub("~", text)
 
 
 def _straight(path: str, home: Path) -> str:
@@ -54,8 +107,3 @@ def _straight(path: str, home: Path) -> str:
         return os.path.normpath(Path(path).absolute())
     except FileNotFoundError:  # the working folder is gone
         return REMOVED
-
-
-def secret_name(name: str) -> bool:
-    """Whether a file's name says that it holds secrets."""
-    return name.startswith(".env") or re.search(_SECRET, name, re.IGNORECASE) is not None

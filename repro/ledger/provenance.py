@@ -1,24 +1,28 @@
 """Which code, on which machine, in which environment; what could not be captured says why.
 
 Providers are independent: one that fails is recorded as unavailable and the others stand. Nothing
-here imports torch; what it knows is recorded if it has been imported already.
+here imports torch; what it knows is recorded if it has been imported already. What cannot change
+while a process lives (packages, interpreter, machine, this package's sources) is found out once a
+process; git is asked each time, because only git can tell whether the tree has moved.
 """
 
 import importlib.metadata
 import io
+import json
 import os
 import platform
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import repro
 from repro import digest
 from repro.ledger import store
-from repro.ledger.privacy import cleaned, cleaned_command, secret_name
+from repro.ledger.privacy import cleaned, cleaned_command, holds_secret, secret_name
 from repro.ledger.records import Artifact, Facts, Provenance
 
 ENVIRONMENT = (
@@ -45,6 +49,8 @@ ENVIRONMENT = (
 )
 """The variables that are recorded: those that can move a number, and where a cluster ran it."""
 
+BY_NAME = "its name says that it holds secrets"
+BY_CONTENT = "it holds what looks like a secret"
 MAX_PATCH_BYTES = 32 << 20
 MAX_UNTRACKED_BYTES = 1 << 20
 MAX_UNTRACKED_TOTAL_BYTES = 16 << 20
@@ -55,6 +61,12 @@ SOURCE_SUFFIXES = frozenset(
     }
 )
 
+LOCK_FILES = (
+    *("uv.lock", "poetry.lock", "pdm.lock", "pixi.lock", "Pipfile.lock", "pylock*.toml"),
+    *("conda-lock.yml", "environment.yml", "requirements*.txt"),
+)
+"""Patterns of the files that pin the packages of a project."""
+
 _TIMEOUT_S = 30.0
 _Provider = Callable[[], Provenance]
 
@@ -63,13 +75,13 @@ def capture(root: Path, *, cwd: Path) -> list[Provenance | Artifact]:
     """Records of everything that is known; code that no commit holds is stored in `root`."""
     providers: Mapping[str, _Provider] = {
         "command": lambda: _command(cwd),
+        "locks": lambda: _locks(cwd),
         "packages": _packages,
         "python": _python,
         "system": _system,
         "processor": _processor,
         "gpu": _gpu,
         "environment": _environment,
-        "torch": torch,
     }
     git = _git(root, cwd)
     return [
@@ -80,22 +92,29 @@ def capture(root: Path, *, cwd: Path) -> list[Provenance | Artifact]:
 
 
 def torch() -> Provenance:
-    """What torch knows of itself, if it has been imported."""
+    """What torch knows of itself and the switches as they are now, if it has been imported."""
     module = sys.modules.get("torch")
     if module is None:
         return _unavailable("torch", "torch is not imported")
-    cuda = module.cuda.is_available()
+    cuda, backends = module.cuda.is_available(), module.backends
     return _ok(
         "torch",
         {
             "version": str(module.__version__),
+            "git_version": module.version.git_version,
             "cuda": module.version.cuda,
-            "cudnn": module.backends.cudnn.version() if cuda else None,
+            "cudnn": backends.cudnn.version() if cuda else None,
             "devices": [module.cuda.get_device_name(i) for i in range(module.cuda.device_count())],
+            "cpu_capability": backends.cpu.get_cpu_capability(),
             "num_threads": module.get_num_threads(),
+            "num_interop_threads": module.get_num_interop_threads(),
             "deterministic_algorithms": module.are_deterministic_algorithms_enabled(),
-            "cudnn_deterministic": module.backends.cudnn.deterministic,
-            "cudnn_benchmark": module.backends.cudnn.benchmark,
+            "cudnn_deterministic": backends.cudnn.deterministic,
+            "cudnn_benchmark": backends.cudnn.benchmark,
+            "cudnn_tf32": backends.cudnn.allow_tf32,
+            "matmul_tf32": backends.cuda.matmul.allow_tf32,
+            "matmul_fp16_reduction": backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
+            "matmul_bf16_reduction": backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
             "float32_matmul_precision": module.get_float32_matmul_precision(),
             "default_dtype": str(module.get_default_dtype()),
         },
@@ -126,9 +145,7 @@ def _command(cwd: Path) -> Provenance:
 
 def _source(root: Path, *, keep: bool) -> list[Provenance | Artifact]:
     """This package's own files: their digest, and they themselves where no commit tells them."""
-    folder = Path(repro.__file__).parent
-    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
-    archive = _archive(folder, names)
+    names, archive = _sources()
     kept = (
         [_stored(root, archive, role="source", name="repro.tar", type_="application/x-tar")]
         if keep
@@ -143,19 +160,54 @@ def _source(root: Path, *, keep: bool) -> list[Provenance | Artifact]:
     return [_ok("source", value), *kept]
 
 
+def _locks(cwd: Path) -> Provenance:
+    """The lock files of the working folder, and of those above it that its repository holds."""
+    folders = [cwd, *cwd.parents]
+    tops = [number for number, folder in enumerate(folders) if (folder / ".git").exists()]
+    found: dict[str, str] = {}
+    for folder in folders[: tops[0] + 1 if tops else 1]:
+        for path in sorted(each for pattern in LOCK_FILES for each in folder.glob(pattern)):
+            if path.is_file():
+                found.setdefault(path.name, digest.sha256_file(path))
+    if not found:
+        return _unavailable("locks", "there is no lock file in the working folder or above it")
+    return _ok("locks", found)
+
+
+@cache
+def _sources() -> tuple[tuple[str, ...], bytes]:
+    folder = Path(repro.__file__).parent
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
+    return tuple(names), _archive(folder, names)
+
+
+@cache
 def _packages() -> Provenance:
+    """The installed distributions; one that came from a URL, or from a folder, says so."""
     versions: dict[str, str] = {}
     unnamed = 0
     for each in importlib.metadata.distributions():
-        name = each.metadata["Name"]
+        metadata = each.metadata
+        name = metadata["Name"]
         if name:
-            versions.setdefault(name.lower(), each.version)
+            origin = each.read_text("direct_url.json")
+            versions.setdefault(
+                name.lower(), metadata["Version"] + (_origin(origin) if origin else "")
+            )
         else:
             unnamed += 1
     missing = [f"{unnamed} distributions without a name"] if unnamed else []
     return _ok("packages", versions, *missing)
 
 
+def _origin(direct_url: str) -> str:
+    """` @ <where from>`, of a package that no index gave (PEP 610)."""
+    value = json.loads(direct_url)
+    commit = value.get("vcs_info", {}).get("commit_id")
+    return f" @ {cleaned(str(value.get('url')))}" + (f"@{commit}" if commit else "")
+
+
+@cache
 def _python() -> Provenance:
     return _ok(
         "python",
@@ -169,6 +221,7 @@ def _python() -> Provenance:
     )
 
 
+@cache
 def _system() -> Provenance:
     libc = " ".join(platform.libc_ver())
     return _ok(
@@ -178,10 +231,19 @@ def _system() -> Provenance:
             "release": platform.release(),
             "machine": platform.machine(),
             "libc": libc,
+            "distribution": _distribution(),
         },
     )
 
 
+def _distribution() -> str | None:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:  # not a Linux system
+        return None
+
+
+@cache
 def _processor() -> Provenance:
     model = _cpu_model()
     value = {
@@ -208,9 +270,10 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor()
 
 
+@cache
 def _gpu() -> Provenance:
-    columns = ("name", "driver_version", "memory_total_mib")
-    query = "--query-gpu=name,driver_version,memory.total"
+    columns = ("name", "driver_version", "memory_total_mib", "compute_capability")
+    query = "--query-gpu=name,driver_version,memory.total,compute_cap"
     try:
         output = _run("nvidia-smi", query, "--format=csv,noheader,nounits")
     except FileNotFoundError:
@@ -244,11 +307,8 @@ def _git_facts(root: Path, top: Path) -> tuple[Provenance, *tuple[Artifact, ...]
     commit = _git_text(top, "rev-parse", "--verify", "HEAD")
     missing = [] if commit else ["the repository has no commit yet"]
     artifacts: list[Artifact] = []
-    patch = (
-        _run_git(top, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv")
-        if commit
-        else b""
-    )
+    dirty, patch, secret = _patch(top) if commit else (False, b"", [])
+    missing += secret
     if len(patch) > MAX_PATCH_BYTES:
         missing.append(f"the patch has {len(patch)} bytes, {MAX_PATCH_BYTES} are stored at most")
     elif patch:
@@ -266,14 +326,41 @@ def _git_facts(root: Path, top: Path) -> tuple[Provenance, *tuple[Artifact, ...]
         )
     value = {
         "commit": commit,
-        "branch": _git_text(top, "symbolic-ref", "--short", "HEAD"),
+        "branch": cleaned(_git_text(top, "symbolic-ref", "--short", "HEAD") or "") or None,
         "remote": cleaned(_git_text(top, "config", "--get", "remote.origin.url") or "") or None,
-        "dirty": bool(patch),
+        "dirty": dirty,
         "holds_package": _git_text(top, "ls-files", "--error-unmatch", repro.__file__) is not None,
         "untracked": names,
         "artifacts": {each.role: each.sha256 for each in artifacts},
     }
     return (_ok("git", value, *missing), *artifacts)
+
+
+def _patch(top: Path) -> tuple[bool, bytes, list[str]]:
+    """Whether anything differs from the commit; it as a patch; what the patch leaves out, and why.
+
+    Changes of a file that holds secrets, by its name or by what it adds, are left out.
+    """
+    patch = _diff(top, [])
+    if not patch:
+        return False, b"", []
+    listed = _run_git(top, "diff", "HEAD", "--name-only", "--no-renames", "-z")
+    names = [os.fsdecode(each) for each in listed.split(b"\0")[:-1]]
+    reasons = {name: BY_NAME for name in names if _secret_path(name)}
+    if holds_secret(patch):
+        reasons |= {name: BY_CONTENT for name in names if holds_secret(_diff(top, [f":(literal){name}"]))}
+    if reasons:
+        patch = _diff(top, [".", *(f":(exclude,literal){name}" for name in reasons)])
+    return True, patch, [f"changes of {name}: {reason}" for name, reason in reasons.items()]
+
+
+def _diff(top: Path, paths: list[str]) -> bytes:
+    options = ("--binary", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+    return _run_git(top, "diff", "HEAD", *options, "--", *paths)
+
+
+def _secret_path(name: str) -> bool:
+    return any(secret_name(part) for part in Path(name).parts)
 
 
 def _untracked(top: Path) -> tuple[list[str], list[str]]:
@@ -285,17 +372,19 @@ def _untracked(top: Path) -> tuple[list[str], list[str]]:
         if path.suffix not in SOURCE_SUFFIXES or path.is_symlink() or not path.is_file():
             continue
         size_bytes = path.stat().st_size
-        if secret_name(path.name):
-            reasons.append(f"{name}: its name says that it holds secrets")
+        if _secret_path(name):
+            reasons.append(f"{name}: {BY_NAME}")
         elif size_bytes > MAX_UNTRACKED_BYTES or total + size_bytes > MAX_UNTRACKED_TOTAL_BYTES:
             reasons.append(f"{name}: {size_bytes} bytes are too many to keep")
+        elif holds_secret(path.read_bytes()):
+            reasons.append(f"{name}: {BY_CONTENT}")
         else:
             names.append(name)
             total += size_bytes
     return names, reasons
 
 
-def _archive(top: Path, names: list[str]) -> bytes:
+def _archive(top: Path, names: Sequence[str]) -> bytes:
     """A tar of these files that depends on nothing but their names and bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

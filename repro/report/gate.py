@@ -13,6 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from repro.errors import IntegrityError, SpecError
+from repro.ledger.privacy import cleaned
 from repro.metrics import standard
 from repro.metrics.image_set import set_digest
 from repro.metrics.protocol import protocol_facts, protocol_id
@@ -192,7 +193,7 @@ def _refused(row: Row, archive: Archive, terms: Terms) -> Iterator[Refusal]:
         try:
             reason = rule(row, archive, terms)
         except (IntegrityError, SpecError) as error:
-            reason = str(error)
+            reason = cleaned(str(error))  # it may name a folder of this machine
         if reason:
             yield Refusal(rule=name, reason=reason)
 

@@ -199,3 +199,39 @@ def test_progress_is_recorded_at_every_step(root):
     steps = [step for (step,) in rows]
     assert (steps[0], steps[-1]) == (1, 12)
     assert all(after - before == 1 for before, after in pairwise(steps))
+
+
+def provenance_of(root, provider: str) -> tuple[str, dict, str]:
+    """Status, value and reason that a provider gave of the only execution."""
+    statement = "select status, value, reason from provenance where provider = ?"
+    ((status, value, reason),) = query(root, statement, [provider]).rows
+    return status, json.loads(value), reason
+
+
+def test_every_input_is_on_record(root):
+    """The digests of data, reference statistics and the extractor's weights stand together."""
+    status, value, _ = provenance_of(root, "inputs")
+
+    assert status == "ok"
+    assert value.keys() == {"data digits", "reference digits", "extractor inception-v3-compat"}
+    assert all(each.startswith("sha256:") for each in value.values())
+
+
+def test_the_switches_are_those_that_stages_compute_under(root):
+    """Determinism and precision are recorded as they are while something is computed."""
+    status, value, _ = provenance_of(root, "torch")
+
+    assert status == "ok"
+    assert value["deterministic_algorithms"]
+    assert not value["matmul_tf32"]
+
+
+def test_an_input_that_was_not_reached_is_told(tmp_path):
+    """A run that fails early says which inputs it has not read."""
+    spec = tiny.write(tmp_path, BIASED)
+    run([spec], root=tmp_path / "ledger", cache=tmp_path / "cache")
+
+    status, value, reason = provenance_of(tmp_path / "ledger", "inputs")
+
+    assert (status, "data digits" in value) == ("partial", True)
+    assert "evaluate ddim@8 was not reached" in reason

@@ -1,6 +1,8 @@
 """What is recorded about code and machine."""
 
+import importlib.metadata
 import io
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from repro import digest
 from repro.ledger import provenance, store
-from repro.ledger.privacy import cleaned, cleaned_command, secret_name
 from repro.ledger.records import Artifact, Provenance
 
 CHECKOUT = (Path(__file__).parents[2] / ".git").exists()
@@ -20,6 +22,14 @@ IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@b")
 
 def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", folder, *IDENTITY, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(autouse=True)
+def _new_process() -> None:
+    """Forget what is found out once a process."""
+    for each in vars(provenance).values():
+        if hasattr(each, "cache_clear"):
+            each.cache_clear()
 
 
 @pytest.fixture
@@ -134,11 +144,11 @@ def test_sources_that_no_commit_holds_are_kept(tmp_path):
 
 @pytest.mark.skipif(not CHECKOUT, reason="these tests do not run in a git checkout")
 def test_sources_that_a_commit_holds_are_not_kept(tmp_path):
-    """In the package's own repository the commit and the patch tell the code."""
+    """In the package's own repository the commit and the patch tell the code, if they are whole."""
     told, _ = captured(tmp_path / "ledger", Path(__file__).parent)
 
     assert told["git"].value["holds_package"]
-    assert told["source"].value["artifacts"] == {}
+    assert (told["source"].value["artifacts"] == {}) == (told["git"].status == "ok")
 
 
 def test_no_git(tmp_path, monkeypatch):
@@ -175,14 +185,21 @@ def test_only_listed_variables_are_recorded(tmp_path, monkeypatch):
 def test_a_gpu_is_described(tmp_path, monkeypatch):
     """The graphics processors are those that nvidia-smi names."""
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.1, 143771'\n", "utf-8")
+    program.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.1, 143771, 9.0'\n", "utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     told, _ = captured(tmp_path / "ledger", tmp_path)
 
     assert told["gpu"].value == {
-        "gpus": [{"name": "NVIDIA H200", "driver_version": "570.1", "memory_total_mib": "143771"}]
+        "gpus": [
+            {
+                "name": "NVIDIA H200",
+                "driver_version": "570.1",
+                "memory_total_mib": "143771",
+                "compute_capability": "9.0",
+            }
+        ]
     }
 
 
@@ -209,13 +226,25 @@ def test_torch_is_asked_only_if_it_is_there(monkeypatch):
 
 def test_torch_facts(monkeypatch):
     """Versions and the switches that move numbers are recorded."""
-    backend = SimpleNamespace(version=lambda: 9, deterministic=True, benchmark=False)
+    cudnn = SimpleNamespace(
+        version=lambda: 9, deterministic=True, benchmark=False, allow_tf32=False
+    )
+    matmul = SimpleNamespace(
+        allow_tf32=False,
+        allow_fp16_reduced_precision_reduction=True,
+        allow_bf16_reduced_precision_reduction=True,
+    )
     fake = SimpleNamespace(
         __version__="2.13.0",
         cuda=SimpleNamespace(is_available=lambda: False, device_count=lambda: 0),
-        version=SimpleNamespace(cuda=None),
-        backends=SimpleNamespace(cudnn=backend),
+        version=SimpleNamespace(cuda=None, git_version="0123"),
+        backends=SimpleNamespace(
+            cudnn=cudnn,
+            cuda=SimpleNamespace(matmul=matmul),
+            cpu=SimpleNamespace(get_cpu_capability=lambda: "AVX512"),
+        ),
         get_num_threads=lambda: 2,
+        get_num_interop_threads=lambda: 1,
         are_deterministic_algorithms_enabled=lambda: True,
         get_float32_matmul_precision=lambda: "highest",
         get_default_dtype=lambda: "torch.float32",
@@ -227,59 +256,105 @@ def test_torch_facts(monkeypatch):
     assert told.status == "ok"
     assert told.value["version"] == "2.13.0"
     assert told.value["deterministic_algorithms"] is True
+    assert told.value["matmul_tf32"] is False
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("https://me:pw@host/x", "https://host/x"),
-        ("git+ssh://token@host/x and more", "git+ssh://host/x and more"),
-        ("https://host/x?access_token=abc&y=1", "https://host/x?access_token=(removed)&y=1"),
-        (f"{Path.home()}/x", "~/x"),
-        (f"{Path.home()}side/x", f"{Path.home()}side/x"),
-        ("me@host", "me@host"),
-    ],
-)
-def test_text_is_cleaned(text, expected):
-    """Logins, secrets in addresses and the home folder do not leave the machine."""
-    assert cleaned(text) == expected
+def test_lock_files_are_proved(tmp_path, repository):
+    """The files that pin the packages are known by their digests, up to the repository's top."""
+    (repository.parent / "poetry.lock").write_text("above", "utf-8")
+    (repository / "uv.lock").write_text("pinned", "utf-8")
+    inner = repository / "inner"
+    inner.mkdir()
+    (inner / "requirements-dev.txt").write_text("a==1", "utf-8")
+
+    told, _ = captured(tmp_path / "ledger", inner)
+
+    assert told["locks"].value == {
+        "uv.lock": digest.sha256(b"pinned"),
+        "requirements-dev.txt": digest.sha256(b"a==1"),
+    }
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("../home/alice/toy.toml", "~/toy.toml"),
-        ("--out=../home/alice/runs", "--out=~/runs"),
-        ("../home/alice/..", "{top}/home"),
-        ("../home/alice/../bob/x", "{top}/home/bob/x"),
-        ("{top}/jobs/../home/alice/x", "~/x"),
-        ("cannot read '../home/alice/x': gone", "cannot read '~/x': gone"),
-        ("{top}/home/alice: no file", "~: no file"),
-        ("../specs/toy.toml", "../specs/toy.toml"),
-        ("specs/alice.toml", "specs/alice.toml"),
-    ],
-)
-def test_a_path_through_the_home_folder_is_cleaned(tmp_path, monkeypatch, text, expected):
-    """A relative path that climbs into or through the home folder does not tell its name."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("HOME", f"{tmp_path}/home/alice")
+def test_no_lock_files(tmp_path):
+    """Where nothing pins the packages, that is said."""
+    told, _ = captured(tmp_path / "ledger", tmp_path)
 
-    assert cleaned(text.format(top=tmp_path)) == expected.format(top=tmp_path)
+    assert (told["locks"].status, "no lock file" in told["locks"].reason) == ("unavailable", True)
 
 
-def test_a_command_is_cleaned():
-    """The values of options that are named like secrets are removed."""
-    command = ["run", "a.toml", "--api-key", "abc", "--token=abc", "HF_TOKEN=abc", "--set", "a=1"]
+def test_a_package_from_a_url_says_so(tmp_path, monkeypatch):
+    """Where a package came from, if no index gave it, is recorded without the login."""
+    folder = tmp_path / "toy-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: toy\nVersion: 1.0\n", "utf-8")
+    url = {"url": "https://me:geheim@host/toy", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}}
+    (folder / "direct_url.json").write_text(json.dumps(url), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
 
-    assert cleaned_command(command) == (
-        *("run", "a.toml", "--api-key", "(removed)", "--token=(removed)"),
-        *("HF_TOKEN=(removed)", "--set", "a=1"),
-    )
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["packages"].value["toy"] == "1.0 @ https://host/toy@c0ffee"
 
 
-@pytest.mark.parametrize("name", [".env", ".env.local.py", "secrets.toml", "my_token.yaml"])
-def test_names_of_secrets(name):
-    """Files that say they hold secrets are known by name."""
-    assert secret_name(name)
-    assert not secret_name("train.py")
+def test_what_cannot_change_is_found_out_once(tmp_path, monkeypatch):
+    """A second execution of a process asks neither for packages nor for the machine again."""
+    captured(tmp_path / "ledger", tmp_path)
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: pytest.fail("asked again"))
+
+    told, _ = captured(tmp_path / "ledger", tmp_path)
+
+    assert told["packages"].status == "ok"
+
+
+def test_a_tree_that_moves_is_seen(tmp_path, repository):
+    """A second execution of a process sees what was changed since the first."""
+    before, _ = captured(tmp_path / "ledger", repository)
+    (repository / "a.py").write_text("x = 2\n", "utf-8")
+
+    after, _ = captured(tmp_path / "ledger", repository)
+
+    assert (before["git"].value["dirty"], after["git"].value["dirty"]) == (False, True)
+
+
+def test_every_provider_is_heard(tmp_path):
+    """Whatever there is or is not on a machine, each provider gives one record with its status."""
+    records = provenance.capture(tmp_path / "ledger", cwd=tmp_path)
+
+    assert [each.provider for each in records if isinstance(each, Provenance)] == [
+        *("git", "source", "command", "locks", "packages", "python", "system", "processor"),
+        *("gpu", "environment"),
+    ]
+
+
+def test_changes_of_files_that_hold_secrets_are_not_kept(tmp_path, repository):
+    """A patch leaves out what is secret by name or by content, says so, and keeps the rest."""
+    (repository / ".env").write_text("A=1\n", "utf-8")
+    (repository / "b.py").write_text("y = 1\n", "utf-8")
+    git(repository, "add", ".")
+    git(repository, "commit", "-m", "two")
+    (repository / ".env").write_text("A=geheim\n", "utf-8")
+    (repository / "a.py").write_text(f"x = 'ghp_{36 * 'g'}'\n", "utf-8")
+    (repository / "b.py").write_text("y = 2\n", "utf-8")
+
+    told, artifacts = captured(tmp_path / "ledger", repository)
+
+    patch = store.locate(tmp_path / "ledger", artifacts["patch"].sha256).read_text("utf-8")
+    assert (told["git"].status, told["git"].value["dirty"]) == ("partial", True)
+    assert "changes of .env: its name says" in told["git"].reason
+    assert "changes of a.py: it holds what looks like a secret" in told["git"].reason
+    assert "+y = 2" in patch
+    assert "geheim" not in patch
+    assert "ghp_" not in patch
+
+
+def test_untracked_files_that_hold_secrets_are_not_kept(tmp_path, repository):
+    """A script with a key in it, and one in a folder of secrets, stay where they are."""
+    (repository / "secrets").mkdir()
+    (repository / "secrets" / "one.py").write_text("x = 1\n", "utf-8")
+    (repository / "deploy.sh").write_text(f"curl -u ghp_{36 * 'g'}\n", "utf-8")
+
+    told, artifacts = captured(tmp_path / "ledger", repository)
+
+    assert "untracked" not in artifacts
+    assert "secrets/one.py: its name says that it holds secrets" in told["git"].reason
+    assert "deploy.sh: it holds what looks like a secret" in told["git"].reason
