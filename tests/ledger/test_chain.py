@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.ledger.chain import ChainError, Tip, Tree, follow, parse, render
+from repro.ledger.chain import ChainError, Tip, Tree, follow, leaf_of, parse, render, root_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -41,6 +41,7 @@ def test_root_is_that_of_the_standard(leaves):
         tree = tree.add(leaf)
 
     assert tree.root() == reference_root(leaves).hex()
+    assert root_of([leaf_of(leaf) for leaf in leaves]) == tree.root()
 
 
 def test_a_line_says_what_was_put_in():
@@ -114,6 +115,13 @@ def test_a_line_of_another_chain_is_found():
         b'{"seq":0,"time":"","kind":"","data":{"a":NaN},"prev":"","hash":""}',
         b'{"seq":0,"time":"","kind":"","data":{"a":1e999},"prev":"","hash":""}',
         b'{"seq":0,"time":"","kind":"","data":{"a":"\\ud800"},"prev":"","hash":""}',
+        b'{"seq":0,"time":"","kind":"","data":{"a":"\\ud800\\u0041"},"prev":"","hash":""}',
+        b'{"seq":0,"time":"","kind":"","data":{"a":-Infinity},"prev":"","hash":""}',
+        b'{"seq":0,"time":"","kind":"","data":{"a":"\x01"},"prev":"","hash":""}',
+        b'{"seq":0.0,"time":"","kind":"","data":{},"prev":"","hash":""}',
+        b'{"seq":0,"time":"","kind":"","data":{},"prev":"","hash":null}',
+        b'{"seq":0,"time":"","kind":"","data":[],"prev":"","hash":""}',
+        b'{"seq":0,"kind":"","time":"","data":{},"prev":"","hash":""}',
     ],
 )
 def test_garbage_is_no_line(raw):

@@ -10,16 +10,19 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from repro.errors import LedgerError
 from repro.ledger import connection, history, query, schema, segment
 from repro.ledger.chain import parse, render
 from repro.ledger.fold import Folded, fold, rebuild
 from repro.ledger.lease import lease
-from repro.ledger.records import Decision
+from repro.ledger.records import FORMAT, Decision
 from tests.ledger.ledgers import execute, path_of, start
 
 TABLES = [*schema.TABLES.values(), "segments"]
@@ -257,6 +260,63 @@ def test_a_newer_schema_is_refused(tmp_path, monkeypatch):
     newer, known = schema.VERSION + 1, schema.VERSION
     with pytest.raises(LedgerError, match=f"schema version {newer}, this package knows {known}"):
         query(tmp_path, "SELECT 1")
+
+
+def test_a_migrated_ledger_answers_as_before(tmp_path, monkeypatch):
+    """A newer version makes both files of an older one anew, for a reader too, with equal rows."""
+    execute(tmp_path)
+    fold(tmp_path)
+    before = content(tmp_path)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+
+    table = query(tmp_path, "SELECT version FROM schema_version")
+
+    assert (table.rows, table.warnings) == (((schema.VERSION,),), ())
+    assert content(tmp_path) == before
+
+
+def test_a_segment_of_a_newer_format_is_told(tmp_path):
+    """What this version would misunderstand is not folded, and the others are."""
+    execution = segment.begin(tmp_path, start())
+    path = path_of(tmp_path, execution.execution_id)
+    write(path, "decision", b'{"topic":"x"}', format_=FORMAT + 1)
+    execute(tmp_path)
+
+    folded = fold(tmp_path)
+
+    assert folded is not None
+    (problem,) = folded.problems
+    assert f"its format is another: expected {FORMAT}, found {FORMAT + 1}" in problem
+    assert query(tmp_path, "SELECT count(*) FROM starts").rows == ((1,),)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A ledger of three executions, folded at once, which no test changes."""
+    root: Path = tmp_path_factory.mktemp("whole")
+    for name in ("one", "two", "three"):
+        execute(root, name)
+    fold(root)
+    return root
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6000)), max_size=4))
+def test_rows_do_not_depend_on_the_order_of_arrival(whole, arrivals):
+    """However the bytes of the segments come in, and however often they are folded meanwhile."""
+    waiting = {path.name: path.read_bytes() for path in history.segment_paths(whole)}
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "segments").mkdir()
+        for number, size in [*arrivals, (0, 1 << 20), (1, 1 << 20), (2, 1 << 20)]:
+            name = sorted(waiting)[number]
+            with (Path(folder) / "segments" / name).open("ab") as file:
+                file.write(waiting[name][:size])
+            waiting[name] = waiting[name][size:]
+            if size < 1 << 20:
+                fold(Path(folder))
+        fold(Path(folder))
+
+        assert content(Path(folder)) == content(whole)
 
 
 def test_no_ledger_is_an_error(tmp_path):
