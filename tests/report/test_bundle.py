@@ -168,6 +168,32 @@ def test_a_role_can_be_left_out(root):
     assert bundles.findings(made.folder) == []
 
 
+@pytest.mark.parametrize("role", ["patch", "untracked", "source"])
+def test_code_with_a_secret_in_it_is_refused(root, monkeypatch, role):
+    """What a secret variable holds is looked for; the file can stay behind."""
+    monkeypatch.setenv("SOME_API_KEY", "correct-horse-battery")
+    with segment.begin(root, ledgers.start()) as execution:
+        code = b"+key = 'correct-horse-battery'\n"
+        execution.append(ledgers.artifact(root, code, role=role))
+
+    with pytest.raises(LedgerError, match=f"--leave-out {role}"):
+        bundles.make(root, execution.execution_id)
+
+    assert bundles.make(root, execution.execution_id, leave_out=[role])
+
+
+def test_a_record_with_a_secret_in_it_is_refused(root, monkeypatch):
+    """It was recorded when nobody knew that it was one; nothing is written."""
+    with segment.begin(root, ledgers.start("correct-horse-battery")) as execution:
+        pass
+    monkeypatch.setenv("SOME_API_KEY", "correct-horse-battery")
+
+    with pytest.raises(LedgerError, match="cannot be given away"):
+        bundles.make(root, execution.execution_id)
+
+    assert list(root.parent.iterdir()) == [root]
+
+
 def test_an_unknown_role_is_refused(root):
     """A mistyped role would leave nothing out; the known ones are listed."""
     execution_id = ledgers.execute(root)

@@ -12,7 +12,7 @@ import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro.ledger import verify
+from repro.ledger import records, verify
 from repro.ledger.chain import Tip, Tree, parse, render
 from repro.ledger.segment import utc_now
 from repro.report.bundle import verify_bundle
@@ -65,6 +65,11 @@ def test_it_imports_the_standard_library_only():
     }
 
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_it_reads_the_formats_that_the_program_reads():
+    """A segment of a new format is broken to neither or to both."""
+    assert verify_bundle._FORMATS == records.FORMATS
 
 
 def test_it_is_written_for_python_3_9():

@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from repro.ledger.records import Measurement, Provenance, StageEvent
-from repro.report.bundle.content import Content, Recorded, Said
+from repro.report.bundle.content import Content, Said
 
 FILE = "ro-crate-metadata.json"
 PROCESS_RUN_CRATE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -161,18 +162,17 @@ def _execution(crate: _Crate, said: Said) -> Iterator[Entity]:
     software = _software(said, known)
     variables = list(_variables(known.get("environment", {})))
     yield from (software, *variables)
-    for began, ended in _worked_on(said):
-        event = _event(ended or began)
-        numbers = list(_numbers(said, ended or began))
+    for work in _worked_on(said):
+        numbers = list(_numbers(said, work))
         spec = {"@id": f"specs/{said.start.run_id}.json"}
         files = [
             file
-            for each in said.inputs.get(event.stage_id, ())
+            for each in said.inputs.get(work.event.stage_id, ())
             for file in _left_by(crate, said.reused.get(each, said.execution_id), each)
         ]
-        left = _left_by(crate, said.execution_id, event.stage_id)
+        left = _left_by(crate, said.execution_id, work.event.stage_id)
         action = {
-            **_action(said, began, ended),
+            **_action(said, work),
             "instrument": {"@id": software["@id"]},
             "object": [spec, *files],
             "result": [*left, *({"@id": each["@id"]} for each in numbers)],
@@ -183,67 +183,77 @@ def _execution(crate: _Crate, said: Said) -> Iterator[Entity]:
         yield {key: value for key, value in action.items() if value != []}
 
 
-def _worked_on(said: Said) -> Iterator[tuple[Recorded, Recorded | None]]:
-    """Start and end of every stage that this execution did itself; no end where it has none."""
-    begun: dict[str, Recorded] = {}
+@frozen(kw_only=True)
+class _Work:
+    """A stage that an execution worked on: its last event, and the records of start and end.
+
+    `ended_at` is empty where nobody recorded an end.
+    """
+
+    event: StageEvent
+    first: int
+    last: int
+    started_at: str
+    ended_at: str = ""
+
+
+def _worked_on(said: Said) -> Iterator[_Work]:
+    """Every stage that this execution did itself."""
+    begun: dict[str, _Work] = {}
     for each in said.recorded:
-        match each.record:
-            case StageEvent(event="started", stage_id=stage_id):
-                begun[stage_id] = each
-            case StageEvent(event="done" | "failed", stage_id=stage_id):
-                yield begun.pop(stage_id, each), each
-            case _:
-                pass
-    yield from ((each, None) for each in begun.values())
+        event = each.record
+        if not isinstance(event, StageEvent) or event.event == "reused":
+            continue
+        new = _Work(event=event, first=each.seq, last=each.seq, started_at=each.time)
+        if event.event == "started":
+            begun[event.stage_id] = new
+        else:
+            work = begun.pop(event.stage_id, new)
+            yield evolve(work, event=event, last=each.seq, ended_at=each.time)
+    yield from begun.values()
 
 
-def _event(recorded: Recorded) -> StageEvent:
-    if not isinstance(recorded.record, StageEvent):
-        raise TypeError(recorded)
-    return recorded.record
-
-
-def _action(said: Said, began: Recorded, ended: Recorded | None) -> Entity:
+def _action(said: Said, work: _Work) -> Entity:
     """Who did what, when, and how it ended; an end that nobody recorded is left out."""
-    event, seal = _event(ended or began), said.seal
+    event, seal = work.event, said.seal
     action: Entity = {
-        "@id": f"#{said.execution_id}/{began.seq}",
+        "@id": f"#{said.execution_id}/{work.first}",
         "@type": "CreateAction",
         "name": f"{event.stage_kind} {event.name}",
         "description": (
             f"Stage {event.stage_id} of run {said.start.run_id} ({said.start.title}), by execution"
             f" {said.execution_id} ({said.start.purpose})."
         ),
-        "startTime": _time(began),
+        "startTime": _time(work.started_at),
     }
-    if event.event == "done" and ended is not None:
-        return {**action, "endTime": _time(ended), "actionStatus": _COMPLETED}
-    if seal is None:
-        return action
-    error = seal.error or seal.outcome
-    end = _time(ended or said.recorded[-1])
-    return {**action, "endTime": end, "actionStatus": _FAILED, "error": error}
+    ended_at = work.ended_at or (said.recorded[-1].time if seal else "")
+    if ended_at:
+        action["endTime"] = _time(ended_at)
+    if event.event == "done":
+        action["actionStatus"] = _COMPLETED
+    elif ended_at:
+        action["actionStatus"] = _FAILED
+        action["error"] = (seal.error or seal.outcome) if seal else "failed"
+    return action
 
 
-def _time(recorded: Recorded) -> str:
+def _time(recorded: str) -> str:
     """To the millisecond, with the zone in numbers: the form that the profile asks for."""
-    moment = datetime.fromisoformat(recorded.time)
-    return moment.isoformat(timespec="milliseconds")
+    return datetime.fromisoformat(recorded).isoformat(timespec="milliseconds")
 
 
 def _left_by(crate: _Crate, execution_id: str, stage_id: str) -> list[Entity]:
     """The files that a stage left, in the execution that did it, as far as the bundle has them."""
-    said = crate.content.segments[execution_id]
-    found = {each.sha256 for each in said.named if each.stage_id == stage_id}
+    said = crate.content.segments.get(execution_id)
+    found = {each.sha256 for each in said.named if each.stage_id == stage_id} if said else ()
     return [{"@id": crate.paths[each]} for each in sorted(found) if each in crate.paths]
 
 
-def _numbers(said: Said, last: Recorded) -> Iterator[Entity]:
+def _numbers(said: Said, work: _Work) -> Iterator[Entity]:
     """What a stage found: its measurements, and the facts with which it ended."""
-    event = _event(last)
     for each in said.recorded:
         measured = each.record
-        if isinstance(measured, Measurement) and measured.stage_id == event.stage_id:
+        if isinstance(measured, Measurement) and measured.stage_id == work.event.stage_id:
             yield {
                 "@id": f"#{said.execution_id}/{each.seq}",
                 "@type": "PropertyValue",
@@ -255,12 +265,12 @@ def _numbers(said: Said, last: Recorded) -> Iterator[Entity]:
                     f" protocol {measured.protocol_id}."
                 ),
             }
-    if event.event == "done":
+    if work.event.event == "done":
         yield {
-            "@id": f"#{said.execution_id}/{last.seq}",
+            "@id": f"#{said.execution_id}/{work.last}",
             "@type": "PropertyValue",
-            "name": f"facts of {event.stage_kind} {event.name}",
-            "value": json.dumps(event.facts, sort_keys=True),
+            "name": f"facts of {work.event.stage_kind} {work.event.name}",
+            "value": json.dumps(work.event.facts, sort_keys=True),
         }
 
 
@@ -285,7 +295,7 @@ def _software(said: Said, known: Mapping[str, Mapping[str, Any]]) -> Entity:
 def _variables(environment: Mapping[str, Any]) -> Iterator[Entity]:
     for name, value in sorted(environment.items()):
         yield {
-            "@id": f"#environment/{name}={value}",
+            "@id": f"#environment/{quote(f'{name}={value}', safe='=')}",
             "@type": "PropertyValue",
             "name": name,
             "value": str(value),

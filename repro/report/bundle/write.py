@@ -17,12 +17,15 @@ from repro import digest
 from repro.errors import IntegrityError, LedgerError
 from repro.ledger import durable, store
 from repro.ledger.head import statement as statement_of
+from repro.ledger.privacy import holds_secret
 from repro.report.bundle import crate, verify_bundle
 from repro.report.bundle.content import Content, gather
 from repro.report.bundle.crate import About, BundledFile
 
 _VERIFIER = Path(verify_bundle.__file__)
 _README = Path(__file__).with_name("readme.md")
+_CODE = ("patch", "untracked", "source")
+"""The roles of files that people wrote: what they should not have written there is looked for."""
 _JSON, _JSON_LINES, _TEXT = "application/json", "application/jsonl", "text/plain"
 
 
@@ -51,7 +54,7 @@ def bundle(
 
     Raises:
         LedgerError: there is no ledger, nothing or more than one run has such an id, or the folder
-            is there or cannot be written.
+            is there or cannot be written, or a secret would be given away.
         IntegrityError: a record or an artifact is not what was recorded; nothing is written.
     """
     if folder.exists():
@@ -110,16 +113,31 @@ def _write(
 
 
 def _copied(root: Path, folder: Path, content: Content) -> Iterator[BundledFile]:
-    """The segments as far as they were read, and the artifacts."""
+    """The segments as far as they were read, and the artifacts.
+
+    Raises:
+        LedgerError: a record or a source file holds a secret.
+    """
     for name, said in content.segments.items():
         path = f"ledger/segments/{name}.jsonl"
         with (root / "segments" / f"{name}.jsonl").open("rb") as segment:
             data = segment.read(said.size_bytes)
+        if holds_secret(data):
+            raise LedgerError(
+                f"{path}: holds what looks like a secret, or like the value of an environment"
+                " variable that is named like one; no record can be changed, so this execution"
+                " cannot be given away"
+            )
         yield _put(folder, path, data, f"records of a {said.start.purpose}", _JSON_LINES)
     for sha256, named in content.artifacts.items():
-        target = folder / _object(sha256)
+        source, target = store.locate(root, sha256), folder / _object(sha256)
+        if named.role in _CODE and holds_secret(source.read_bytes()):
+            raise LedgerError(
+                f"{source}: the {named.role} holds what looks like a secret;"
+                f" leave it behind with --leave-out {named.role}"
+            )
         durable.make_folder(target.parent)
-        shutil.copyfile(store.locate(root, sha256), target)
+        shutil.copyfile(source, target)
         yield BundledFile(
             path=_object(sha256),
             name=f"{named.role} {named.name}",
