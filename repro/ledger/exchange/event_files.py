@@ -22,6 +22,9 @@ from typing import TypeVar
 from repro.errors import ResourceError
 from repro.ledger.exchange.told import Curve, Notify, Run
 
+FILES = "**/*tfevents*"
+"""Of a log folder."""
+
 _STEP, _VERSION, _SUMMARY = 2, 3, 5  # of an Event
 _VALUE = 1  # of a Summary
 _TAG, _SIMPLE_VALUE, _TENSOR, _METADATA = 1, 2, 8, 9  # of a Value
@@ -54,7 +57,7 @@ def read(path: Path, notify: Notify) -> Iterator[Run]:
     Raises:
         ResourceError: there is no event file, or one is damaged.
     """
-    files = sorted(path.rglob("*tfevents*")) if path.is_dir() else [path]
+    files = sorted(path.glob(FILES)) if path.is_dir() else [path]
     files = [file for file in files if file.is_file()]
     if not files:
         raise ResourceError(f"{path}: holds no event file; expected TensorBoard's *tfevents*")
@@ -65,6 +68,8 @@ def read(path: Path, notify: Notify) -> Iterator[Run]:
         points = runs.setdefault((base.absolute().name / place).as_posix(), defaultdict(list))
         try:
             _read_file(file, points, notify)
+        except OSError as error:
+            raise ResourceError(f"{file}: cannot be read: {error.strerror}") from error
         except (ValueError, struct.error) as error:
             raise ResourceError(
                 f"{file}: {error}; expected an event file of TensorBoard"

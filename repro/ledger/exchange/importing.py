@@ -3,7 +3,8 @@
 A number is known by its source, study, run, metric, number of samples, step and value. Importing a
 file again adds what it holds more often than the ledger does: nothing, or what was logged since.
 What a source says about a run is recorded when it is new or has changed, beside its digest, as
-provenance of the execution that imported it. Nothing is recorded of a file that cannot be read.
+provenance of the execution that imported it, and so are the digests of the files. Nothing is
+recorded of a file that cannot be read.
 """
 
 import math
@@ -32,6 +33,7 @@ FORMATS: Mapping[str, Reader] = {
     "tensorboard": event_files.read,
     "json": json_numbers.read,
 }
+_IN_A_FOLDER = {"trackio": trackio_database.FILES, "tensorboard": event_files.FILES}
 PROVIDER = "import"
 _MAX_NUMBERS = 10_000
 """Of one record: a line stays short enough to be read."""
@@ -62,25 +64,26 @@ def import_numbers(
     """Record what the files tell and the ledger does not hold; of `metrics` only, if any are named.
 
     A study or source that a file names itself counts before the given ones; the source is the
-    name of the format by default.
+    name of the format by default. A path that is given twice counts once.
 
     Raises:
-        ResourceError: a file cannot be read, or nothing says which study it belongs to.
+        ResourceError: a file cannot be read, has none of a metric that is named, or nothing says
+            which study it belongs to.
         LedgerError: the ledger cannot be read or written.
     """
-    runs = [
-        _normal(run, study=study, source=source or format_, metrics=metrics)
-        for path in paths
-        for run in FORMATS[format_](path, notify)
-    ]
-    runs = [run for run in runs if run.curves]
+    paths = list({path.resolve(): path for path in paths}.values())
+    told = [run for path in paths for run in FORMATS[format_](path, notify)]
+    _require_metrics(told, metrics)
+    normal = [_normal(run, study=study, source=source or format_, metrics=metrics) for run in told]
+    runs = [run for run in normal if run.curves]
     if not all(run.study for run in runs):
         raise ResourceError(f"{paths[0]}: names no study; name it with --study")
+    inputs = _inputs(format_, paths)
     with lease(root, "import", on_wait=lambda holder: notify(f"waiting for {holder} to import")):
         origins = _origins(root, runs)
         added = list(_new(runs, _known_numbers(root, origins)))
         described = list(_newly_described(runs, _known_facts(root, origins)))
-        execution_id = _record(root, runs, [*described, *added])
+        execution_id = _record(root, runs, inputs, [*described, *added])
     return Counts(
         execution_id=execution_id,
         runs=len(runs),
@@ -89,7 +92,28 @@ def import_numbers(
     )
 
 
-def _record(root: Path, runs: Sequence[Run], found: Sequence[Record]) -> str | None:
+def _require_metrics(told: Sequence[Run], metrics: Collection[str]) -> None:
+    known = {curve.metric for run in told for curve in run.curves}
+    missing = sorted(set(metrics) - known)
+    if missing:
+        raise ResourceError(
+            f"no metric is named {', '.join(missing)}; expected one of: {', '.join(sorted(known))}"
+        )
+
+
+def _inputs(format_: str, paths: Sequence[Path]) -> Provenance:
+    """The digest of every file that was read."""
+    found = [
+        sorted(each.glob(_IN_A_FOLDER[format_])) if each.is_dir() else [each] for each in paths
+    ]
+    files = [file for some in found for file in some if file.is_file()]  # a pipe has no digest
+    digests = {_text(str(file)): digest.sha256_file(file) for file in files}
+    return Provenance(provider="inputs", status="ok", value=digests)
+
+
+def _record(
+    root: Path, runs: Sequence[Run], inputs: Provenance, found: Sequence[Record]
+) -> str | None:
     """Add an execution with these records; its id, or none if there are none."""
     if not found:
         return None
@@ -101,7 +125,7 @@ def _record(root: Path, runs: Sequence[Run], found: Sequence[Record]) -> str | N
         command=tuple(sys.argv),
     )
     with begin(root, start) as segment:
-        segment.append_all(found)
+        segment.append_all([inputs, *found])
     return segment.execution_id
 
 

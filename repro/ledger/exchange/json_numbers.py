@@ -10,7 +10,7 @@ says stands for every run, or for the number that it stands beside:
 Only `run`, `metric` and `value` are needed; a list of such tables has several sources. Any other
 file, such as *.jsonl, is a log with a JSON object a line. Numbers are metrics, nested ones by
 dotted names; `step` is the step. Tables named `cfg`, `config`, `args`, `params` or `hparams` are
-settings: lines with equal ones are a run, named after the file and counted from the second on.
+settings: lines with equal ones are a run, named after folder and file, from the second on counted.
 Texts that all its lines repeat describe it too.
 """
 
@@ -121,7 +121,7 @@ def _log(path: Path, text: str) -> Iterator[Run]:
             runs[canonical(_settings(said))].append(said)
     if not runs:
         raise ResourceError(f"{path}: is empty; expected a JSON object a line")
-    name = path.name.removesuffix(path.suffix)
+    name = f"{path.absolute().parent.name}/{path.name.removesuffix(path.suffix)}"
     for index, lines in enumerate(runs.values(), start=1):
         yield Run(
             name=name if index == 1 else f"{name} ({index})",

@@ -11,6 +11,9 @@ from repro.errors import ResourceError
 from repro.ledger.exchange import sqlite_file
 from repro.ledger.exchange.told import Curve, Notify, Run, flat, number
 
+FILES = "*.db"
+"""Of a folder of projects."""
+
 _WHAT = "the SQLite database of a trackio project"
 _EXPECTED = {
     "metrics": ("id", "run_name", "step", "metrics"),
@@ -25,9 +28,9 @@ def read(path: Path, notify: Notify) -> Iterator[Run]:
         ResourceError: there is no such database, or it is damaged.
     """
     del notify
-    projects = sorted(path.glob("*.db")) if path.is_dir() else [path]
+    projects = sorted(path.glob(FILES)) if path.is_dir() else [path]
     if not projects:
-        raise ResourceError(f"{path}: holds no *.db; expected trackio's folder, or {_WHAT}")
+        raise ResourceError(f"{path}: holds no {FILES}; expected trackio's folder, or {_WHAT}")
     for project in projects:
         with sqlite_file.opened(project, what=_WHAT, expected=_EXPECTED) as database:
             yield from _runs(database, project)

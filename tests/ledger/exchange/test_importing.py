@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from repro.digest import sha256
 from repro.errors import LedgerError, ResourceError
 from repro.ledger import query, verify
 from repro.ledger.exchange import import_numbers
@@ -139,6 +140,60 @@ def test_only_the_named_metrics(tmp_path):
     take(tmp_path, log(tmp_path, {"fid": 1, "seed": 7, "time": 3}), metrics=["fid", "time"])
 
     assert rows(tmp_path, "metric") == [("fid",), ("time",)]
+
+
+def test_a_metric_that_is_not_there(tmp_path):
+    """A slip of the pen imports nothing, and the message says what there is."""
+    path = log(tmp_path, {"fid": 1, "loss": 2})
+
+    with pytest.raises(ResourceError, match="no metric is named fidd; expected one of: fid, loss"):
+        take(tmp_path, path, metrics=["fidd", "loss"])
+
+    assert not (tmp_path / "segments").exists()
+
+
+def test_a_path_that_is_given_twice_counts_once(tmp_path):
+    """However it is written."""
+    path = log(tmp_path, {"fid": 1})
+    again = tmp_path / "x" / ".." / "log.jsonl"
+    (tmp_path / "x").mkdir()
+
+    counts = import_numbers(tmp_path, "json", [path, again], study="toy", notify=ignore)
+
+    assert counts.added == 1
+
+
+def test_logs_of_one_name_in_two_folders_are_two_runs(tmp_path):
+    """As every training calls its log the same; the folder's name tells them apart."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    paths = [log(tmp_path / "a", {"fid": 1}), log(tmp_path / "b", {"fid": 1})]
+
+    import_numbers(tmp_path, "json", paths, study="toy", notify=ignore)
+
+    assert rows(tmp_path, "run") == [("a/log",), ("b/log",)]
+
+
+@pytest.mark.parametrize(
+    ("format_", "path", "names"),
+    [
+        ("tensorboard", EVENTS, {"host.1.0", "host.1.1", "host.1.2.more"}),
+        ("tensorboard", next((EVENTS / "train").iterdir()), {"host.1.0"}),
+    ],
+    ids=["folder", "file"],
+)
+def test_the_files_are_known_by_their_digests(format_, path, names, tmp_path):
+    """What was read can be held against what lies there later."""
+    take(tmp_path, path, format_)
+
+    sql = "SELECT \"value\" FROM provenance WHERE provider = 'inputs'"
+    ((told,),) = query(tmp_path, sql).rows
+    found = json.loads(told)
+    assert {name.partition("tfevents.1795170550.")[2] for name in found} == names
+    assert all(
+        said == sha256((EVENTS / name.partition("2.21.0/")[2]).read_bytes())
+        for name, said in found.items()
+    )
 
 
 def test_an_import_is_an_execution_of_its_own(tmp_path):

@@ -66,8 +66,11 @@ def test_a_log(tmp_path):
         "loss": [(1, "0.5"), (2, "nan")],
         "nested.a": [(1, "2"), (2, "3")],
     }
-    assert (first.name, first.facts) == ("log", {"config": {"lr": 1e-4}, "host": "h"})
-    assert (second.name, numbers(second)) == ("log (2)", {"loss": [(None, "0.1")]})
+    assert (first.name, first.facts) == (
+        f"{tmp_path.name}/log",
+        {"config": {"lr": 1e-4}, "host": "h"},
+    )
+    assert (second.name, numbers(second)) == (f"{tmp_path.name}/log (2)", {"loss": [(None, "0.1")]})
 
 
 @pytest.mark.parametrize(
