@@ -7,7 +7,7 @@ the executions that did them. An artifact that was removed on purpose has a tomb
 counted, not missed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from attrs import field, frozen
@@ -75,6 +75,23 @@ def verify(root: Path, execution_id: str | None = None) -> list[Finding]:
         LedgerError: as `examine`.
     """
     return list(examine(root, execution_id).findings)
+
+
+def verify_records(root: Path, execution_ids: Collection[str]) -> list[Finding]:
+    """Every finding about the records of some executions, and of those whose work they reused.
+
+    Segments are read, and their rows in the database; artifacts are not.
+
+    Raises:
+        LedgerError: there is no ledger here.
+    """
+    history.require(root)
+    with beside(root) as comparison:
+        reader = _Reader(root, comparison)
+        read = {*execution_ids, *reader.follow(execution_ids)}
+        for name in sorted(read):
+            reader.segment(name)
+        return [*reader.findings, *comparison.findings(read)]
 
 
 def examine(

@@ -1,19 +1,22 @@
 """The ledger as a report reads it: once, and every proof verified when it is asked for."""
 
-import json
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from attrs import evolve, fields, frozen
 
 from repro.digest import canonical
 from repro.errors import IntegrityError, SpecError
 from repro.ledger import history, store
-from repro.ledger.database import query
-from repro.ledger.verify import verify
+from repro.ledger.database import Table, query, query_all
+from repro.ledger.findings import Finding
+from repro.ledger.verify import verify_records
 from repro.report.rows import (
     Calibration,
     Checkpoint,
@@ -25,7 +28,7 @@ from repro.report.rows import (
     Provenance,
     Row,
 )
-from repro.spec import Stage, spec_of, stages
+from repro.spec import Spec, Stage, spec_of, stages
 from repro.spec.evaluate import DatasetReference, ShippedReference
 from repro.spec.sample import FromCheckpoint
 
@@ -36,6 +39,22 @@ if TYPE_CHECKING:
     from repro.metrics.measure import Value
     from repro.metrics.reference import ReferenceStatistics
 
+
+SOURCES: Mapping[Any, tuple[str, str]] = {
+    Execution: (
+        "executions JOIN (SELECT execution_id, canonical_spec FROM starts) USING (execution_id)",
+        "execution_id",
+    ),
+    Row: ("measurements", "execution_id, seq"),
+    File: ("artifacts", "execution_id, seq"),
+    Checkpoint: ("checkpoints", "execution_id, seq"),
+    Calibration: ("calibrations", "execution_id, seq"),
+    Event: ("stage_events", "execution_id, seq"),
+    Decision: ("decisions", "execution_id, seq"),
+    Protocol: ("protocols", "execution_id, seq"),
+    Provenance: ("provenance", "execution_id, seq"),
+}
+"""Where each class comes from, and in which order."""
 
 Staged = TypeVar("Staged", Row, File, Checkpoint, Calibration, Event)
 Record = TypeVar("Record")
@@ -64,59 +83,56 @@ class Archive:
         self._recomputed: dict[tuple[str, int], Value] = {}
         self._image_sets: dict[str, ImageSet] = {}
         self._references: dict[str | None, ReferenceStatistics] = {}
+        self._specs: dict[tuple[str | None, str | None], Spec | None] = {}
         self._plans: dict[str, Mapping[str, Stage]] = {}
 
     @cached_property
     def executions(self) -> Mapping[str, Execution]:
         """Every attempt, oldest first."""
-        statement = (
-            "SELECT executions.*, starts.canonical_spec FROM executions"
-            " JOIN starts USING (execution_id) ORDER BY execution_id"
-        )
-        found = self._read(Execution, statement)
+        found = self._read(Execution)
         return {each.execution_id: self._as_it_ended(each) for each in found}
 
     @cached_property
     def rows(self) -> Mapping[str, Sequence[Row]]:
         """Every measurement by its stage, oldest first."""
-        return self._by_stage(Row, "measurements")
+        return self._by_stage(Row)
 
     @cached_property
     def files(self) -> Mapping[str, Sequence[File]]:
         """Every artifact of a stage, oldest first."""
-        return self._by_stage(File, "artifacts")
+        return self._by_stage(File)
 
     @cached_property
     def checkpoints(self) -> Mapping[str, Sequence[Checkpoint]]:
         """Every checkpoint of a stage, oldest first."""
-        return self._by_stage(Checkpoint, "checkpoints")
+        return self._by_stage(Checkpoint)
 
     @cached_property
     def calibrations(self) -> Mapping[str, Sequence[Calibration]]:
         """Every calibration of a stage, oldest first."""
-        return self._by_stage(Calibration, "calibrations")
+        return self._by_stage(Calibration)
 
     @cached_property
     def events(self) -> Mapping[str, Sequence[Event]]:
         """What befell a stage, oldest first."""
-        return self._by_stage(Event, "stage_events")
+        return self._by_stage(Event)
 
     @cached_property
     def decisions(self) -> Sequence[Decision]:
         """Every recorded choice, oldest first."""
-        return tuple(self._read(Decision, _ordered("decisions")))
+        return tuple(self._read(Decision))
 
     @cached_property
     def protocols(self) -> Mapping[str, Mapping[str, Any]]:
         """The facts of each protocol; the first record of an id counts."""
-        found = list(self._read(Protocol, _ordered("protocols")))
+        found = list(self._read(Protocol))
         return {each.protocol_id: each.facts for each in reversed(found)}
 
     @cached_property
     def provenance(self) -> Mapping[str, Mapping[str, Provenance]]:
         """What is known of an execution's code, machine and environment, by provider."""
         by_execution: dict[str, dict[str, Provenance]] = defaultdict(dict)
-        for each in self._read(Provenance, _ordered("provenance")):
+        for each in self._read(Provenance):
             by_execution[each.execution_id][each.provider] = each
         return by_execution
 
@@ -127,13 +143,27 @@ class Archive:
             SpecError: the recorded spec is not the one that the run's id names.
         """
         if execution_id not in self._plans:
-            execution = self.executions[execution_id]
-            found: tuple[Stage, ...] = ()
-            if execution.canonical_spec is not None:
-                recorded = execution.canonical_spec.encode()
-                found = stages(spec_of(recorded, recorded_id=execution.run_id))
+            spec = self._spec(execution_id)
+            found = () if spec is None else stages(spec)
             self._plans[execution_id] = {stage.stage_id: stage for stage in found}
         return self._plans[execution_id]
+
+    def _spec(self, execution_id: str) -> Spec | None:
+        """The recorded spec of an execution, or none if it is no run.
+
+        Raises:
+            SpecError: it is not the one that the run's id names.
+        """
+        execution = self.executions[execution_id]
+        key = execution.run_id, execution.canonical_spec
+        if key not in self._specs:
+            recorded = execution.canonical_spec
+            self._specs[key] = (
+                None
+                if recorded is None
+                else spec_of(recorded.encode(), recorded_id=execution.run_id)
+            )
+        return self._specs[key]
 
     @cached_property
     def unreadable(self) -> Mapping[str, str]:
@@ -141,8 +171,8 @@ class Archive:
         found = {}
         for execution_id in self.executions:
             try:
-                self.plan(execution_id)
-            except (IntegrityError, SpecError) as error:
+                self._spec(execution_id)
+            except SpecError as error:
                 found[execution_id] = str(error)
         return found
 
@@ -288,12 +318,36 @@ class Archive:
             for event in self.events.get(row.stage_id, ())
         )
 
+    def expect(self, stage_ids: Iterable[str]) -> None:
+        """Verify the records behind the measurements of these stages together.
+
+        That is far cheaper than one execution at a time, as `chain_problem` does it.
+        """
+        behind: set[str] = set()
+        for row in itertools.chain.from_iterable(self.rows.get(each, ()) for each in stage_ids):
+            with suppress(IntegrityError, SpecError):  # the gate says so
+                behind.update(self.lineage(row))
+        self._follow(sorted(behind - self._chains.keys()))
+
     def chain_problem(self, execution_id: str) -> str:
         """The first broken link of an execution's records, or nothing."""
         if execution_id not in self._chains:
-            findings = verify(self.root, execution_id=execution_id)
-            self._chains[execution_id] = str(findings[0]) if findings else ""
+            self._follow([execution_id])
         return self._chains[execution_id]
+
+    def _follow(self, execution_ids: Sequence[str]) -> None:
+        """Verify the records of several executions; where something is broken, halve by halve."""
+        if not execution_ids:
+            return
+        findings = verify_records(self.root, execution_ids)
+        of_all = [each for each in findings if _of_whole_database(each)]
+        if of_all or not findings or len(execution_ids) == 1:
+            problem = str((of_all or findings)[0]) if findings else ""
+            self._chains.update(dict.fromkeys(execution_ids, problem))
+            return
+        middle = len(execution_ids) // 2
+        self._follow(execution_ids[:middle])
+        self._follow(execution_ids[middle:])
 
     def check(self, sha256: str) -> Path:
         """The path of a file whose bytes still give its digest; read at most once a report.
@@ -339,14 +393,18 @@ class Archive:
         It is derived from the plans and the values, whatever was recorded of the choice.
         """
         found = {}
-        readable = [each for each in self.executions if each not in self.unreadable]
-        for execution_id in readable:
+        readable = (each for each in self.executions if each not in self.unreadable)
+        for execution_id in (each for each in readable if self._selects(each)):
             for stage in self.plan(execution_id).values():
                 if stage.kind == "select" and stage.stage_id not in found:
                     row = self._best(stage)
                     if row is not None:
                         found[stage.stage_id] = (row, _primary(stage))
         return tuple(found.values())
+
+    def _selects(self, execution_id: str) -> bool:
+        spec = self._spec(execution_id)
+        return spec is not None and spec.select is not None
 
     def shares_samples(self, row: Row, other: Row) -> bool:
         """Whether two measurements are of sets with images in common.
@@ -448,9 +506,9 @@ class Archive:
         except (IntegrityError, SpecError):
             return ()
 
-    def _by_stage(self, class_: type[Staged], table: str) -> Mapping[str, Sequence[Staged]]:
+    def _by_stage(self, class_: type[Staged]) -> Mapping[str, Sequence[Staged]]:
         by_stage: dict[str, list[Staged]] = defaultdict(list)
-        for each in self._read(class_, _ordered(table)):
+        for each in self._read(class_):
             if each.stage_id is not None:
                 by_stage[each.stage_id].append(each)
         return by_stage
@@ -463,20 +521,31 @@ class Archive:
                 return evolve(execution, outcome=status)
         return execution
 
-    def _read(self, class_: type[Record], statement: str) -> Iterator[Record]:
-        table = query(self.root, statement)
-        wanted = [each.name for each in fields(class_)]  # type: ignore[arg-type]
-        decoders = [json.loads if type_ == "JSON" else _same for type_ in table.types]
+    def _read(self, class_: type[Record]) -> Iterator[Record]:
+        table = self._tables[class_]
+        decoders = [orjson.loads if type_ == "JSON" else _same for type_ in table.types]
         for row in table.rows:
-            values = {
-                name: value if value is None else decode(value)
-                for name, decode, value in zip(table.columns, decoders, row, strict=True)
-            }
-            yield class_(**{name: values[name] for name in wanted})
+            yield class_(
+                **{
+                    name: value if value is None else decode(value)
+                    for name, decode, value in zip(table.columns, decoders, row, strict=True)
+                }
+            )
+
+    @cached_property
+    def _tables(self) -> Mapping[type, Table]:
+        """What the ledger holds of each class at one moment, oldest first."""
+        statements = {
+            f"SELECT {', '.join(each.name for each in fields(class_))} FROM {source}"
+            f" ORDER BY {order}": ()
+            for class_, (source, order) in SOURCES.items()
+        }
+        return dict(zip(SOURCES, query_all(self.root, statements), strict=True))
 
 
-def _ordered(table: str) -> str:
-    return f"SELECT * FROM {table} ORDER BY execution_id, seq"
+def _of_whole_database(finding: Finding) -> bool:
+    """Whether it is about no execution alone, as a view that was changed."""
+    return finding.record is None and not finding.file.startswith("segments/")
 
 
 def _same(value: Any) -> Any:

@@ -118,8 +118,9 @@ def measured(execution_ids: Sequence[str], archive: Archive) -> Mapping[str, Mea
     rows = {(row.execution_id, row.seq): row for rows in archive.rows.values() for row in rows}
     found: dict[str, dict[tuple[str, str], Row]] = {each: {} for each in execution_ids}
     for execution_id, name, *place in query(archive.root, statement, [list(found)]).rows:
-        row = rows[place[0], place[1]]
-        found[execution_id][name, row.metric] = row
+        row = rows.get((place[0], place[1]))
+        if row is not None:  # else it was measured since the archive was read
+            found[execution_id][name, row.metric] = row
     return found
 
 

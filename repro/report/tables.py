@@ -77,7 +77,9 @@ def entry(row: Row, refusals: tuple[Refusal, ...], archive: Archive) -> Entry:
 def entries(study: Study, archive: Archive) -> tuple[Entry, ...]:
     """Every measurement of every evaluation of the study's specs; of repeats, the first."""
     found: dict[tuple[str, str], Entry] = {}
-    for stage_id in _evaluations(study):
+    stage_ids = _evaluations(study)
+    archive.expect(stage_ids)
+    for stage_id in stage_ids:
         for row in archive.rows.get(stage_id, ()):
             refusals = gate.refusals(row, archive, Terms())
             key = (stage_id, row.metric)
