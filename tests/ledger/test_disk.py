@@ -40,7 +40,7 @@ def test_a_disk_that_is_really_full(tmp_path, victim):
     if not small_disk.available(tmp_path):
         pytest.skip("no disk can be mounted here")
 
-    assert small_disk.filled(tmp_path, victim, free_bytes=[0, 300_000]) == []
+    assert small_disk.filled(tmp_path, victim, free_bytes=[0, 300_000]).wrong == []
 
 
 @pytest.mark.parametrize("size_bytes", [0, 4096, 100_000, 600_000])

@@ -4,17 +4,19 @@
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from attrs import asdict
+
 from tests.ledger.crashes.nursery import REPOSITORY
+from tests.ledger.crashes.suites import Tally, met_full_disks
 
 _MOUNTED = 'mount -t tmpfs -o size="$2" tmpfs "$1" && shift 2 && exec "$@"'
 _SIZE_BYTES = 24 << 20
-_CHUNK = bytes(1 << 16)
 
 
 def available(folder: Path) -> bool:
@@ -25,13 +27,12 @@ def available(folder: Path) -> bool:
     return mounted.returncode == 0
 
 
-def filled(folder: Path, victim: str, *, free_bytes: list[int]) -> list[str]:
-    """What is wrong after a victim met a full disk, once for each number of bytes left free."""
-    job = json.dumps({"folder": str(folder), "victim": victim, "free_bytes": free_bytes})
+def filled(folder: Path, victim: str, *, free_bytes: Iterable[int]) -> Tally:
+    """`suites.met_full_disks` on a disk that is mounted at `folder` meanwhile."""
+    job = json.dumps({"folder": str(folder), "victim": victim, "free_bytes": list(free_bytes)})
     command = _inside(folder, sys.executable, "-m", __name__, job)
     ran = subprocess.run(command, stdout=subprocess.PIPE, cwd=REPOSITORY, text=True, check=True)
-    wrong: list[str] = json.loads(ran.stdout)
-    return wrong
+    return Tally(**json.loads(ran.stdout))
 
 
 def _inside(folder: Path, *command: str) -> list[str]:
@@ -40,24 +41,10 @@ def _inside(folder: Path, *command: str) -> list[str]:
 
 
 def main() -> None:
-    """Do the job that came as the argument, and say what was wrong."""
-    from tests.ledger.crashes import suites
-
+    """Do the job that came as the argument, and say how it went."""
     job = json.loads(sys.argv[1])
-    folder, wrong = Path(job["folder"]), list[str]()
-    for free_bytes in job["free_bytes"]:
-        wrong += suites.met_full_disk(folder, job["victim"], free_bytes=free_bytes)
-    sys.stdout.write(json.dumps(wrong))
-
-
-def fill(ballast: Path, *, free_bytes: int) -> None:
-    """Leave no more than so many bytes free on the disk that this file is on."""
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(_CHUNK)
-        except OSError:
-            os.ftruncate(file.fileno(), max(0, ballast.stat().st_size - free_bytes))
+    tally = met_full_disks(Path(job["folder"]), job["victim"], free_bytes=job["free_bytes"])
+    sys.stdout.write(json.dumps(asdict(tally)))
 
 
 if __name__ == "__main__":

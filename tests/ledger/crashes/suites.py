@@ -4,6 +4,7 @@ What was acknowledged is there, once; every file under a digest's name has that 
 next command works, without repair; and `verify`, the fold and SQL tell one story.
 """
 
+import os
 import random
 import re
 import shutil
@@ -19,7 +20,6 @@ from repro.errors import ReproError
 from repro.ledger import fold, history, query, schema, store, verify
 from repro.ledger.chain import ChainError, Line
 from repro.ledger.records import Progress
-from tests.ledger.crashes import small_disk
 from tests.ledger.crashes.nursery import Life, Nursery
 from tests.ledger.crashes.victims import VICTIMS
 from tests.ledger.ledgers import execute
@@ -85,27 +85,37 @@ def met_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> Tall
     return attack.tally
 
 
-def met_full_disk(folder: Path, victim: str, *, free_bytes: int) -> list[str]:
-    """What is wrong after a victim met a disk with so little space, which then came back.
+def met_full_disks(folder: Path, victim: str, *, free_bytes: Iterable[int]) -> Tally:
+    """A victim for each number of bytes that are left free, until it meets the end of the disk.
 
     The disk is the one that `folder` is on: it should be small.
     """
-    root, ballast, said = folder / "ledger", folder / "ballast", list[list[Any]]()
-    attack = _Attack()
-    execute(root, "before")
-    fold.fold(root)
-    small_disk.fill(ballast, free_bytes=free_bytes)
-    life = Life(end=1, said=said)
-    try:
-        VICTIMS[victim](root, lambda *word: said.append(list(word)), 0)
-    except ReproError as error:
-        life = Life(end=error.exit_status, said=[*said, ["error", str(error)]])
-    ballast.unlink()
-    attack.look(root, [life], moment=f"{free_bytes} bytes free")
-    attack.ask(root)
-    attack.go_on(root)
-    shutil.rmtree(root)
-    return attack.tally.wrong
+    attack, ballast = _Attack(), folder / "ballast"
+    for size_bytes in free_bytes:
+        root, said = folder / f"{size_bytes}", list[list[Any]]()
+        execute(root, "before")
+        fold.fold(root)
+        _fill(ballast, free_bytes=size_bytes)
+        try:
+            VICTIMS[victim](root, lambda *word, said=said: said.append(list(word)), 0)
+        except ReproError as error:
+            said.append(["error", str(error)])
+        ballast.unlink()
+        attack.look(root, [Life(end=0, said=said)], moment=f"{size_bytes} bytes free")
+        attack.ask(root)
+        attack.go_on(root)
+        shutil.rmtree(root)
+    return attack.tally
+
+
+def _fill(ballast: Path, *, free_bytes: int) -> None:
+    """Leave no more than so many bytes free on the disk that this file is on."""
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+        except OSError:
+            os.ftruncate(file.fileno(), max(0, ballast.stat().st_size - free_bytes))
 
 
 def _killed_often(
