@@ -237,7 +237,7 @@ def _start(job: _Job, wanted: Sequence[Stage]) -> Start:
     return Start(
         run_id=run_id(job.spec),
         purpose="rehearsal" if job.rehearse else "run",
-        study=job.path.resolve().parent.name,
+        study=_study(job.path.resolve().parent),
         title=job.spec.title,
         spec_path=os.path.relpath(job.path),
         canonical_spec=canonical_spec(job.spec).decode(),
@@ -252,6 +252,11 @@ def _start(job: _Job, wanted: Sequence[Stage]) -> Start:
             for stage in wanted
         ),
     )
+
+
+def _study(folder: Path) -> str:
+    """The name of a spec's folder; that of a home folder is nobody's business."""
+    return "~" if folder == Path.home().resolve() else folder.name
 
 
 def _reuse(execution: Execution, stage: Stage) -> None:
