@@ -54,11 +54,13 @@ def against(root: Path, given: str, *, key: Path | None = None) -> list[Finding]
 
 def against_kept(root: Path) -> list[Finding]:
     """The segments that a head in the ledger itself contradicts, and the heads that changed."""
-    current, found = seals(root), dict[str, Finding]()
-    for path in sorted((root / "heads").glob("*.json")):
-        if _HEAD.fullmatch(path.stem):  # a signed one has a name of two parts
-            for each in _against_file(root, path, current):
-                found.setdefault(each.file, each)
+    paths = sorted((root / "heads").glob("*.json"))
+    statements = [each for each in paths if _HEAD.fullmatch(each.stem)]  # the others are signed
+    current = seals(root) if statements else {}
+    found: dict[str, Finding] = {}
+    for path in statements:
+        for each in _against_file(root, path, current):
+            found.setdefault(each.file, each)
     return list(found.values())
 
 

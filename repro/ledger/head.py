@@ -62,10 +62,13 @@ def seals(root: Path) -> dict[str, str]:
     """The hash of the seal of every sealed execution, in order of id; 64 hex digits each.
 
     Raises:
-        LedgerError: there is no ledger here.
+        LedgerError: there is no ledger here, or a segment cannot be read.
     """
     require(root)
-    found = {path.stem: _seal_hash(path) for path in segment_paths(root)}
+    try:
+        found = {path.stem: _seal_hash(path) for path in segment_paths(root)}
+    except OSError as error:
+        raise LedgerError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return {name: hash_ for name, hash_ in found.items() if hash_ is not None}
 
 

@@ -29,6 +29,8 @@ from repro.ledger.records import (
     Tombstone,
 )
 
+_NO_FILE = "no file"
+
 
 @frozen(kw_only=True)
 class Verified:
@@ -120,17 +122,17 @@ def examine(
             for each in reader.segment(name).named
             if name in whole or each.stage_id in rests_on[name]
         }
-        removed = reader.removed(named)
+        artifacts = sorted(named.keys() | (_stored(root) if chosen is None else set()))
+        of_artifacts = {each: _of_artifact(root, each, named.get(each)) for each in artifacts}
+        gone = {sha256 for sha256, each in of_artifacts.items() if each and each.found == _NO_FILE}
+        removed = reader.removed(gone)
         findings = reader.findings
         findings += comparison.findings(None if chosen is None else chosen | rests_on.keys())
     if chosen is None:
         of_heads += against_kept(root)
     broken = {each.file for each in findings}
     findings += [each for each in of_heads if each.file not in broken]
-    artifacts = sorted(named.keys() | (_stored(root) if chosen is None else set()))
-    for sha256 in artifacts:
-        if sha256 not in removed:
-            findings += _of_artifact(root, sha256, named.get(sha256))
+    findings += [each for sha256, each in of_artifacts.items() if each and sha256 not in removed]
     return Verified(
         findings=tuple(findings),
         executions=tuple(sorted(read)),
@@ -193,30 +195,36 @@ class _Reader:
                     waiting.append((segment.reused[stage], stage))
         return found
 
-    def removed(self, named: Iterable[str]) -> set[str]:
-        """Those of these artifacts that are gone, and have a tombstone."""
-        gone = {each for each in named if not _there(self._root, each)}
-        if gone:
-            for each in history.executions(self._root):
-                if each.start.purpose == "gc":
-                    self.segment(each.execution_id)
-        return gone & {sha256 for segment in self._read.values() for sha256 in segment.removed}
+    def removed(self, gone: set[str]) -> set[str]:
+        """Those of these artifacts that have a tombstone, also one of a moment ago."""
+        if not gone:
+            return set()
+        self._paths |= {path.stem: path for path in history.segment_paths(self._root)}
+        for each in history.executions(self._root):
+            if each.start.purpose == "gc":
+                self.segment(each.execution_id)
+        return {each for segment in self._read.values() for each in segment.removed & gone}
 
     def _taken_in(self, name: str) -> _Segment:
         segment, num_records = _Segment(), 0
         if name not in self._paths:
             return segment
-        broken = None
+        file, num_findings = f"segments/{name}.jsonl", len(self.findings)
         try:
             for line in history.read_lines(self._paths[name]):
                 _take_in(segment, line, history.decoded(line))
                 self._comparison.add(name, line)
                 num_records += 1
         except ChainError as error:
-            broken = error
-            self.findings.append(_of_chain(f"segments/{name}.jsonl", error))
+            self.findings.append(_of_chain(file, error))
+        except OSError as error:
+            problem, found = "the segment cannot be read", str(error.strerror)
+            self.findings.append(
+                Finding(file=file, problem=problem, expected="a file", found=found)
+            )
         self.num_records += num_records
-        self.findings += self._comparison.end(name, num_records, whole=broken is None)
+        whole = len(self.findings) == num_findings
+        self.findings += self._comparison.end(name, num_records, whole=whole)
         return segment
 
 
@@ -279,15 +287,7 @@ def _stored(root: Path) -> set[str]:
     return {f"sha256:{path.name}" for path in (root / "objects").glob("[0-9a-f][0-9a-f]/*")}
 
 
-def _there(root: Path, sha256: str) -> bool:
-    """Whether an artifact has a file; what is no digest has none."""
-    try:
-        return store.path_of(root, sha256).is_file()
-    except LedgerError:
-        return False
-
-
-def _of_artifact(root: Path, sha256: str, named: tuple[str, int] | None) -> list[Finding]:
+def _of_artifact(root: Path, sha256: str, named: tuple[str, int] | None) -> Finding | None:
     """What is wrong with an artifact; `named` is the execution and record that speak of it."""
     record = None if named is None else named[1]
     by = "by no record" if named is None else f"by {named[0]}"
@@ -295,16 +295,19 @@ def _of_artifact(root: Path, sha256: str, named: tuple[str, int] | None) -> list
         path = store.path_of(root, sha256)
     except LedgerError as error:
         text = str(error)
-        return [Finding(file=by, record=record, problem=text, expected="a digest", found=sha256)]
-    actual = digest.sha256_file(path) if path.is_file() else "no file"
+        return Finding(file=by, record=record, problem=text, expected="a digest", found=sha256)
+    try:
+        actual = digest.sha256_file(path) if path.is_file() else _NO_FILE
+    except FileNotFoundError:  # removed just now, perhaps on purpose
+        actual = _NO_FILE
+    except OSError as error:
+        actual = f"a file that cannot be read ({error.strerror})"
     if actual == sha256:
-        return []
-    return [
-        Finding(
-            file=path.relative_to(root).as_posix(),
-            record=record,
-            problem=f"the artifact, named {by}, is not what was stored",
-            expected=sha256,
-            found=actual,
-        )
-    ]
+        return None
+    return Finding(
+        file=path.relative_to(root).as_posix(),
+        record=record,
+        problem=f"the artifact, named {by}, is not what was stored",
+        expected=sha256,
+        found=actual,
+    )

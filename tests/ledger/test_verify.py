@@ -1,5 +1,6 @@
 """Naming the first broken link."""
 
+import errno
 import itertools
 import json
 import os
@@ -419,3 +420,39 @@ def test_what_was_read_is_counted(root):
     assert (of_all.num_records, of_all.num_artifacts) == (12 + 12 + 4, 3)
     assert of_one.executions == (first(root), later)
     assert (of_one.num_records, of_one.num_artifacts) == (12 + 4, 2)
+
+
+@pytest.mark.parametrize("kind", ["segments", "objects"])
+def test_what_cannot_be_read_is_named(root, monkeypatch, kind):
+    """A file that the disk does not give back is a finding, and does not hide the others."""
+    paths = sorted(path for path in (root / kind).rglob("*") if path.is_file())
+    real = Path.open
+
+    def broken(path, *arguments, **more):
+        if path == paths[0]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", broken)
+
+    (finding,) = verify(root)
+
+    assert finding.file == paths[0].relative_to(root).as_posix()
+    assert os.strerror(errno.EIO) in finding.found
+
+
+def test_a_collection_beside_a_verification_is_no_finding(root, monkeypatch):
+    """What is removed on purpose while everything is read has its tombstone by then."""
+    real = digest.sha256_file
+
+    def slow(path):
+        monkeypatch.undo()
+        removed(root, b"one")
+        removed(root, b"two")
+        return real(path)
+
+    monkeypatch.setattr(digest, "sha256_file", slow)
+
+    verified = examine(root)
+
+    assert (verified.findings, verified.num_removed) == ((), 2)
