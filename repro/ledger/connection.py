@@ -7,11 +7,23 @@ never blocks one, and what a stranger writes into it does not last.
 Both are opened through a `duckdb:` path, because DuckDB 2.0.0 reads a bare path's headers before it
 holds the lock, and can then lose commits. Neither is opened as an ordinary file while this process
 has it open in DuckDB, because closing such a descriptor drops DuckDB's lock.
+
+DuckDB opens no file that it cannot lock. Where a shared folder has no locks, the index lies on the
+machine that folds, and a reader opens a copy: the segments are the truth, and leases keep two folds
+apart.
 """
 
+import fcntl
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from repro import digest
+from repro.errors import LedgerError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -21,8 +33,12 @@ _STORAGE_VERSION = (1, 5)
 
 
 def index_path(root: Path) -> Path:
-    """The database that the fold writes."""
-    return root / ".index.duckdb"
+    """The database that the fold writes.
+
+    Raises:
+        LedgerError: the folder has no locks, and the place for it on this machine is another's.
+    """
+    return (root if _lockable(root) else _own_folder(root)) / ".index.duckdb"
 
 
 def published_path(root: Path) -> Path:
@@ -54,7 +70,8 @@ def connect(
         },
     )
     try:
-        connection.execute(_attachment(path, duckdb.__version__, read_only=read_only))
+        with _openable(path, read_only=read_only) as file:
+            connection.execute(_attachment(file, duckdb.__version__, read_only=read_only))
         connection.execute("USE ledger; SET TimeZone = 'UTC'")
         if read_only:
             allowed = [str(writable)] if writable else []
@@ -78,3 +95,41 @@ def _attachment(path: Path | None, version: str, *, read_only: bool) -> str:
     recent = tuple(int(part) for part in version.split(".")[:2]) >= _STORAGE_VERSION
     option = " (STORAGE_VERSION 'v1.5.0')" if recent else ""
     return f"ATTACH '{name}' AS ledger{option}"
+
+
+@contextmanager
+def _openable(path: Path | None, *, read_only: bool) -> Iterator[Path | None]:
+    """A file for DuckDB to open, which may be gone once it has: `path`, or a copy to read."""
+    if path is None or not read_only or not path.is_file() or _lockable(path.parent):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="repro-") as folder:
+        yield Path(shutil.copyfile(path, Path(folder) / path.name))
+
+
+def _lockable(root: Path) -> bool:
+    """Whether the files of a ledger can be locked; a segment, which nobody locks, tells."""
+    try:
+        with os.scandir(root / "segments") as found:
+            segment = next((each.path for each in found if each.is_file()), None)
+    except FileNotFoundError:
+        return True
+    if segment is None:
+        return True
+    with Path(segment).open("rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return isinstance(error, BlockingIOError | PermissionError)  # a lock is in the way
+    return True
+
+
+def _own_folder(root: Path) -> Path:
+    """Where this user keeps, on this machine, what belongs to a ledger elsewhere."""
+    mine = Path(tempfile.gettempdir()) / f"repro-{os.getuid()}"
+    folder = mine / digest.xxh3_128(os.fsencode(root.resolve()))
+    mine.mkdir(mode=0o700, exist_ok=True)
+    if mine.is_symlink() or mine.stat().st_uid != os.getuid():
+        raise LedgerError(f"{mine}: belongs to another user; set TMPDIR to a folder of your own")
+    folder.mkdir(exist_ok=True)
+    return folder
