@@ -4,6 +4,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from repro.digest import sha256
 from repro.errors import LedgerError, ResourceError
 from repro.ledger import query, verify
 from repro.ledger.exchange import import_numbers
+from repro.ledger.lease import lease
 from tests.ledger.exchange.sources import (
     EVENTS,
     database,
@@ -262,13 +264,31 @@ def test_a_long_curve_is_many_records(tmp_path):
 
 
 def test_two_imports_at_once_add_once(tmp_path):
-    """One waits for the other, and finds nothing new."""
+    """Whoever comes first adds; the others find nothing new."""
     path = log(tmp_path, *({"step": step, "loss": step} for step in range(100)))
 
-    with ThreadPoolExecutor(4) as pool:
-        added = sorted(each.added for each in pool.map(lambda _: take(tmp_path, path), range(4)))
+    with ThreadPoolExecutor(3) as pool:
+        added = sorted(each.added for each in pool.map(lambda _: take(tmp_path, path), range(3)))
 
-    assert added == [0, 0, 0, 100]
+    assert added == [0, 0, 100]
+
+
+def test_an_import_waits_for_another(tmp_path):
+    """It says for whom, and compares with the ledger only when the other has ended."""
+    path = log(tmp_path, {"fid": 1})
+    said: SimpleQueue[str] = SimpleQueue()
+
+    with ThreadPoolExecutor(1) as pool:
+        with lease(tmp_path, "import"):
+            later = pool.submit(
+                import_numbers, tmp_path, "json", [path], study="toy", notify=said.put
+            )
+            notice = said.get(timeout=20)
+            recorded = (tmp_path / "segments").exists()
+        counts = later.result(timeout=20)
+
+    assert notice.startswith("waiting for process")
+    assert (recorded, counts.added) == (False, 1)
 
 
 def test_no_import_past_a_fold_that_does_not_end(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from repro.errors import ResourceError
-from repro.ledger.exchange import mlflow_database, trackio_database
+from repro.ledger.exchange import mlflow_database, sqlite_file, trackio_database
 from tests.ledger.exchange.sources import database, ignore, numbers
 from tests.ledger.exchange.sources import mlflow_database as mlflow_file
 from tests.ledger.exchange.sources import trackio_database as trackio_file
@@ -153,13 +153,17 @@ def test_a_database_of_another_shape(tmp_path):
         list(mlflow_database.read(path, ignore))
 
 
-def test_a_database_is_not_changed_by_reading(tmp_path):
-    """Not a byte of it, even while its program has it open."""
+def test_a_database_is_opened_to_read_alone(tmp_path):
+    """Not even by mistake can it be changed, and its own program may have it open meanwhile."""
     path = mlflow_file(tmp_path)
     before = path.read_bytes()
     with closing(sqlite3.connect(path)) as other:
         other.execute("SELECT 1 FROM runs").fetchall()
 
-        list(mlflow_database.read(path, ignore))
+        with (
+            pytest.raises(ResourceError, match="attempt to write a readonly database"),
+            sqlite_file.opened(path, what="a database", expected={"runs": ("name",)}) as opened,
+        ):
+            opened.execute("DELETE FROM runs")
 
     assert path.read_bytes() == before
