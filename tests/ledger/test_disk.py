@@ -18,17 +18,18 @@ from tests.ledger.ledgers import execute
 
 
 @pytest.mark.parametrize(
-    ("victim", "calls"),
+    ("victim", "fault", "calls"),
     [
-        ("write once", range(0, 100, 13)),
-        ("keep once", range(10, 100, 9)),
-        ("fold once", range(12, 100, 7)),
-        ("collect once", range(62, 200, 17)),
+        ("write once", "full", range(0, 100, 13)),
+        ("write once", "full once", range(9, 50, 7)),
+        ("keep once", "full", range(10, 100, 9)),
+        ("fold once", "full", range(12, 100, 7)),
+        ("collect once", "full", range(62, 200, 17)),
     ],
 )
-def test_a_disk_that_is_full_from_some_call_on(tmp_path, victim, calls):
+def test_a_disk_that_is_full_from_some_call_on(tmp_path, victim, fault, calls):
     """Whichever call finds no space says so clearly; nothing is lost, and work goes on."""
-    tally = suites.met_at_calls(tmp_path, victim, "full", calls=calls)
+    tally = suites.met_at_calls(tmp_path, victim, fault, calls=calls)
 
     assert tally.wrong == []
     assert tally.moments > 1

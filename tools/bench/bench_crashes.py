@@ -18,6 +18,7 @@ from pathlib import Path
 from results import table, write_section
 
 from tests.ledger.crashes import small_disk, suites
+from tests.ledger.crashes.faults import FAULTS
 from tests.ledger.crashes.suites import Tally
 
 HEADING = "Crashes (`bench_crashes.py`)"
@@ -75,7 +76,7 @@ def attacks(scale: float, seed: int) -> dict[str, Callable[[Path], Tally]]:
         f"{name}, at random": partial(attack, seed=seed) for name, attack in random.items()
     }
     for victim in ("write once", "keep once", "fold once", "collect once"):
-        for fault in ("killed", "torn", "full"):
+        for fault in FAULTS:
             found[f"`{victim}`, {fault} at every call"] = partial(
                 suites.met_at_calls, victim=victim, fault=fault, calls=EVERY_CALL[::step]
             )

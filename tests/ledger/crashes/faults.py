@@ -5,6 +5,7 @@ Only calls that change files count. What C code writes (DuckDB, a copied file) i
 """
 
 import errno
+import math
 import os
 import resource
 import signal
@@ -42,8 +43,8 @@ class Calls:
 
 
 @contextmanager
-def counted(fault: Fault, *, first: int) -> Iterator[Calls]:
-    """From call number *first* on, let *fault* answer in place of the system."""
+def counted(fault: Fault, *, first: int, number: float = math.inf) -> Iterator[Calls]:
+    """From call *first* on, for a *number* of calls, let *fault* answer in place of the system."""
     calls = Calls()
 
     def watched(name: str, call: Call) -> Call:
@@ -51,7 +52,7 @@ def counted(fault: Fault, *, first: int) -> Iterator[Calls]:
             if name == "open" and not arguments[1] & os.O_CREAT:
                 return call(*arguments, **options)
             calls.number += 1
-            if calls.number > first:
+            if first < calls.number <= first + number:
                 return fault(name, lambda *given: call(*given, **options), arguments)
             return call(*arguments, **options)
 
@@ -78,13 +79,22 @@ def torn(name: str, call: Call, arguments: tuple[Any, ...]) -> Any:
 
 
 def full(name: str, call: Call, arguments: tuple[Any, ...]) -> Any:
-    """No space left, for whatever needs any."""
+    """No space left, for whatever needs any; of a write, for half of its bytes."""
+    if name == "write":
+        descriptor, data = arguments
+        call(descriptor, data[: len(data) // 2])
     if name in _NEEDS_SPACE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return call(*arguments)
 
 
-FAULTS = {"killed": killed, "torn": torn, "full": full}
+FAULTS: dict[str, tuple[Fault, float]] = {
+    "killed": (killed, 1),
+    "torn": (torn, 1),
+    "full": (full, math.inf),
+    "full once": (full, 1),
+}
+"""Each with the number of calls for which it lasts."""
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def killed_collections(folder: Path, *, moments: int, seed: int = 0) -> Tally:
 def met_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> Tally:
     """One victim after the other, each ended by *fault* at another of its system calls.
 
-    Each has a new ledger and finds nothing there. The first that lives through is the last.
+    Each has a new ledger and finds nothing there. The first that has no so many calls is the last.
     """
     attack = _Attack()
     with Nursery() as nursery:
@@ -175,12 +175,10 @@ class _Attack:
             self._note(_disagreeing(root))
 
     def go_on(self, root: Path) -> None:
-        """The next commands: an execution, `verify`, a question. Ends this ledger's story."""
-        execute(root, "next")
-        self._note(str(finding) for finding in verify(root))
-        self._note(_disagreeing(root))
+        """The next commands, which end the story of this ledger."""
+        self._note(_failing(root))
         self._note(_lost(root, self._said))
-        self._acknowledged += len(self._said)
+        self._acknowledged += sum(word[0] != "error" for word in self._said)
         self._said = []
 
     def _note(self, wrong: Iterable[str]) -> None:
@@ -224,6 +222,13 @@ def _unclear(said: list[list[Any]]) -> Iterator[str]:
     for word in said:
         if word[0] == "error" and not _CLEAR.fullmatch(word[1]):
             yield f"no clear message: {word[1]}"
+
+
+def _failing(root: Path) -> Iterator[str]:
+    """What the next commands find wrong: an execution, `verify` and a question."""
+    execute(root, "next")
+    yield from (str(finding) for finding in verify(root))
+    yield from _disagreeing(root)
 
 
 def _disagreeing(root: Path) -> Iterator[str]:
