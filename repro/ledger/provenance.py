@@ -272,8 +272,8 @@ def _cpu_model() -> str:
 
 @cache
 def _gpu() -> Provenance:
-    columns = ("name", "driver_version", "memory_total_mib", "compute_capability")
-    query = "--query-gpu=name,driver_version,memory.total,compute_cap"
+    columns = ("name", "driver_version", "memory_total_mib")
+    query = "--query-gpu=name,driver_version,memory.total"
     try:
         output = _run("nvidia-smi", query, "--format=csv,noheader,nounits")
     except FileNotFoundError:
@@ -348,7 +348,9 @@ def _patch(top: Path) -> tuple[bool, bytes, list[str]]:
     names = [os.fsdecode(each) for each in listed.split(b"\0")[:-1]]
     reasons = {name: BY_NAME for name in names if _secret_path(name)}
     if holds_secret(patch):
-        reasons |= {name: BY_CONTENT for name in names if holds_secret(_diff(top, [f":(literal){name}"]))}
+        reasons |= {
+            name: BY_CONTENT for name in names if holds_secret(_diff(top, [f":(literal){name}"]))
+        }
     if reasons:
         patch = _diff(top, [".", *(f":(exclude,literal){name}" for name in reasons)])
     return True, patch, [f"changes of {name}: {reason}" for name, reason in reasons.items()]

@@ -61,13 +61,14 @@ class _Segment:
     """A segment up to its first break: what it names and what it rests on.
 
     `inputs` are its planned stages, each with those that it builds on; `reused` are stages that
-    another execution did, each with that execution. `removed` are artifacts with a tombstone here.
+    another execution did, each with that execution. `removed` are artifacts with a tombstone here,
+    each with the executions that had named it.
     """
 
     named: list[_Named] = field(factory=list)
     inputs: dict[str, tuple[str, ...]] = field(factory=dict)
     reused: dict[str, str] = field(factory=dict)
-    removed: set[str] = field(factory=set)
+    removed: list[tuple[str, tuple[str, ...]]] = field(factory=list)
 
 
 def verify(root: Path, execution_id: str | None = None) -> list[Finding]:
@@ -124,7 +125,11 @@ def examine(
         }
         artifacts = sorted(named.keys() | (_stored(root) if chosen is None else set()))
         of_artifacts = {each: _of_artifact(root, each, named.get(each)) for each in artifacts}
-        gone = {sha256 for sha256, each in of_artifacts.items() if each and each.found == _NO_FILE}
+        gone = {
+            sha256: named[sha256][0] if sha256 in named else None
+            for sha256, each in of_artifacts.items()
+            if each and each.found == _NO_FILE
+        }
         removed = reader.removed(gone)
         findings = reader.findings
         findings += comparison.findings(None if chosen is None else chosen | rests_on.keys())
@@ -195,15 +200,23 @@ class _Reader:
                     waiting.append((segment.reused[stage], stage))
         return found
 
-    def removed(self, gone: set[str]) -> set[str]:
-        """Those of these artifacts that have a tombstone, also one of a moment ago."""
+    def removed(self, gone: Mapping[str, str | None]) -> set[str]:
+        """Those of these artifacts that have a tombstone, also one of a moment ago.
+
+        It must cover the execution that named the artifact last: what was made anew counts.
+        """
         if not gone:
             return set()
         self._paths |= {path.stem: path for path in history.segment_paths(self._root)}
         for each in history.executions(self._root):
             if each.start.purpose == "gc":
                 self.segment(each.execution_id)
-        return {each for segment in self._read.values() for each in segment.removed & gone}
+        return {
+            sha256
+            for segment in self._read.values()
+            for sha256, named_by in segment.removed
+            if sha256 in gone and gone[sha256] in (None, *named_by)
+        }
 
     def _taken_in(self, name: str) -> _Segment:
         segment, num_records = _Segment(), 0
@@ -246,7 +259,7 @@ def _take_in(segment: _Segment, line: Line, record: Record | None) -> None:
                 for sha256 in _digests(record)
             )
         case Tombstone():
-            segment.removed.add(record.sha256)
+            segment.removed.append((record.sha256, tuple(record.facts.get("executions", ()))))
         case _:
             pass
 

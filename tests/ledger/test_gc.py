@@ -428,6 +428,19 @@ def test_what_was_made_anew_counts_again(root):
     assert (done.execution_id, len(done.checkpoints)) == (again, len(STEPS))
 
 
+def test_what_was_made_anew_and_lost_is_found(root):
+    """A tombstone does not excuse the loss of a file that somebody made again since."""
+    execute(root)
+    gone(root)
+    assert verify(root) == []
+    execute(root, step=STEPS[0])
+    store.path_of(root, digest_of("weights", f"one-{STEPS[0]}")).unlink()
+
+    (finding,) = verify(root)
+
+    assert finding.expected == digest_of("weights", f"one-{STEPS[0]}")
+
+
 class Killed(BaseException):
     """Stands for SIGKILL."""
 

@@ -185,21 +185,14 @@ def test_only_listed_variables_are_recorded(tmp_path, monkeypatch):
 def test_a_gpu_is_described(tmp_path, monkeypatch):
     """The graphics processors are those that nvidia-smi names."""
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.1, 143771, 9.0'\n", "utf-8")
+    program.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.1, 143771'\n", "utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     told, _ = captured(tmp_path / "ledger", tmp_path)
 
     assert told["gpu"].value == {
-        "gpus": [
-            {
-                "name": "NVIDIA H200",
-                "driver_version": "570.1",
-                "memory_total_mib": "143771",
-                "compute_capability": "9.0",
-            }
-        ]
+        "gpus": [{"name": "NVIDIA H200", "driver_version": "570.1", "memory_total_mib": "143771"}]
     }
 
 

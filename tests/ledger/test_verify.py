@@ -13,7 +13,7 @@ from attrs import evolve
 
 from repro import digest
 from repro.errors import LedgerError
-from repro.ledger import examine, head, rebuild, segment, store, verify
+from repro.ledger import examine, head, history, rebuild, segment, store, verify
 from repro.ledger.chain import Tip, Tree, render
 from repro.ledger.fold import fold
 from repro.ledger.records import Decision, Start, Tombstone
@@ -364,7 +364,10 @@ def removed(root: Path, content: bytes) -> str:
     with segment.begin(root, Start(purpose="gc")) as execution:
         size_bytes = stored.stat().st_size
         sha256 = digest.sha256(content)
-        execution.append(Tombstone(sha256=sha256, size_bytes=size_bytes, reason="a test"))
+        named_by = {"executions": [path.stem for path in history.segment_paths(root)]}
+        execution.append(
+            Tombstone(sha256=sha256, size_bytes=size_bytes, reason="a test", facts=named_by)
+        )
         stored.unlink()
     return execution.execution_id
 
