@@ -92,13 +92,46 @@ def test_any_changed_byte_is_named(made, tmp_path_factory, data):
     name = path.relative_to(made.folder).as_posix()
     (folder / name).write_bytes(content)
 
-    first, *others = verify_bundle.verify(folder).findings
+    found = verify_bundle.verify(folder).findings
 
-    assert first.file == name
-    assert {each.file for each in others} <= {name}
-    if name.startswith("ledger/segments/"):
-        record = path.read_bytes().count(b"\n", 0, at)
-        assert first.record in (record, None if at == len(content) - 1 else record)
+    assert named(found, name, path.read_bytes(), at)
+
+
+def test_a_changed_list_of_what_was_left_out_is_named(tmp_path):
+    """Each byte of it; that artifacts are not there is no finding of its own then."""
+    root = tmp_path / "ledger"
+    made = bundles.make(root, ledgers.execute(root), leave_out=["weights"])
+    copy = bundles.writable(made.folder, copy=tmp_path / "copy")
+    content = (copy / "bundle.json").read_bytes()
+    for at in range(len(content)):
+        (copy / "bundle.json").write_bytes(content[:at] + b"#" + content[at + 1 :])
+
+        assert {each.file for each in verify_bundle.verify(copy).findings} == {"bundle.json"}
+
+
+@pytest.mark.slow
+def test_every_changed_byte_is_named(made, copy):
+    """All of them, one after the other: some 40,000, in minutes."""
+    for path in sorted(path for path in copy.rglob("*") if path.is_file()):
+        name, content = path.relative_to(copy).as_posix(), path.read_bytes()
+        for at in range(len(content)):
+            changed = bytearray(content)
+            changed[at] ^= 1 << at % 8
+            path.write_bytes(changed)
+
+            assert named(verify_bundle.verify(copy).findings, name, content, at)
+        path.write_bytes(content)
+
+
+def named(found, file, content, at):
+    """Whether the findings name the file alone, and first the record that holds the byte.
+
+    Without its last newline a segment has no seal; then it is the file that is named.
+    """
+    files = {each.file for each in found}
+    if not file.startswith("ledger/segments/") or at == len(content) - 1:
+        return files == {file}
+    return files == {file} and found[0].record == content.count(b"\n", 0, at)
 
 
 def edited(lines):
@@ -274,6 +307,18 @@ def listed_again(folder):
     )
     own = hashlib.sha256(lines.encode()).hexdigest()
     (folder / "SHA256SUMS").write_text(f"# sha256:{own}\n{lines}")
+
+
+def test_artifacts_cannot_go_unsaid(copy):
+    """Without the file that says what was left out, listed or not, nothing counts as left out."""
+    (copy / "bundle.json").unlink()
+    listed = (copy / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (copy / "SHA256SUMS").write_text("".join(each for each in listed if "bundle.json" not in each))
+    listed_again(copy)
+
+    (finding,) = bundles.findings(copy)
+
+    assert finding.startswith("bundle.json: does not say which artifacts were left out")
 
 
 def test_a_segment_written_anew_contradicts_the_head(copy):

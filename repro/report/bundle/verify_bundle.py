@@ -94,13 +94,17 @@ class Segment:
 
 @dataclass
 class Report:
-    """Everything that was read, and what is wrong with it."""
+    """Everything that was read, and what is wrong with it.
+
+    `left_out` are the artifacts that the bundle says it does not hold, each with the reason; none
+    if what says so was changed.
+    """
 
     digest: str = ""
     head: str | None = None
     segments: dict[str, Segment] = field(default_factory=dict)
     num_files: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] | None = None
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -119,7 +123,12 @@ def verify(folder: Path, *, head: str | None = None, digest: str | None = None) 
     for name in found:
         if name.startswith("ledger/segments/"):
             report.segments[Path(name).stem] = _segment(folder, name, report)
-    _check_artifacts(folder, found, report)
+    if listed.get(CONTENT) == found.get(CONTENT):  # else that is what is found below
+        report.left_out = _left_out(folder)
+        if report.left_out is None:
+            problem = "does not say which artifacts were left out"
+            report.findings.append(Finding(CONTENT, problem, "left_out", "nothing"))
+    _check_artifacts(found, report)
     _check_specs(folder, report)
     _check_head(folder, report)
     _check_files(listed, found, report)
@@ -172,8 +181,11 @@ def _check_files(listed: dict[str, str], found: dict[str, str], report: Report) 
         report.findings.append(Finding(name, problem, wanted, actual))
 
 
-def _check_artifacts(folder: Path, found: dict[str, str], report: Report) -> None:
-    """Hold artifacts to their names; every one that a record names must be there or be left out."""
+def _check_artifacts(found: dict[str, str], report: Report) -> None:
+    """Hold artifacts to their names; every one that a record names must be there or be left out.
+
+    Which ones were left out is not asked of a file that was changed.
+    """
     named = {
         sha256: (name, record)
         for name, segment in sorted(report.segments.items())
@@ -181,7 +193,7 @@ def _check_artifacts(folder: Path, found: dict[str, str], report: Report) -> Non
     }
     objects = (each for each in found if each.startswith("ledger/objects/"))
     stored = {f"sha256:{Path(each).name}" for each in objects}
-    report.left_out = left_out = _left_out(folder)
+    absent = named.keys() if report.left_out is None else report.left_out.keys()
     for sha256 in sorted(stored | named.keys()):
         name, record = named.get(sha256, (None, None))
         by = "by no record" if name is None else f"by {name}"
@@ -191,19 +203,19 @@ def _check_artifacts(folder: Path, found: dict[str, str], report: Report) -> Non
             continue
         file = f"ledger/objects/{sha256[7:9]}/{sha256[7:]}"
         actual = found.get(file, "no file")
-        if actual == sha256 or (actual == "no file" and sha256 in left_out):
+        if actual == sha256 or (actual == "no file" and sha256 in absent):
             continue
         problem = f"the artifact, named {by}, is not what was stored"
         report.findings.append(Finding(file, problem, sha256, actual, record))
 
 
-def _left_out(folder: Path) -> dict[str, str]:
-    """The artifacts that the bundle says it does not hold, each with the reason."""
+def _left_out(folder: Path) -> dict[str, str] | None:
+    """What the bundle says of artifacts that it does not hold; none if it does not say."""
     try:
         content = json.loads((folder / CONTENT).read_bytes())
         return {str(sha256): str(reason) for sha256, reason in content["left_out"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}  # what is wrong with that file is told once, by its digest
+        return None
 
 
 def _check_specs(folder: Path, report: Report) -> None:
@@ -579,7 +591,7 @@ def _told(report: Report) -> Iterator[str]:
         run = f"run {segment.run_id} {segment.title}" if segment.run_id else "no run"
         place = "" if segment.in_head else ", not in the head"
         yield f"execution {name}: {run}: {segment.outcome}, {segment.num_records} records{place}"
-    yield f"{report.num_files} files, {len(report.left_out)} artifacts left out"
+    yield f"{report.num_files} files, {len(report.left_out or ())} artifacts left out"
     yield f"digest {report.digest}"
     yield f"head {report.head}"
 
