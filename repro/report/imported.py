@@ -1,7 +1,7 @@
 """What others recorded about a study: to look at beside its own numbers, never evidence.
 
 Numbers stand together if one source gives them for one metric of as many samples: no other two may
-be compared.
+be compared. A page has room for a part of what a tracker holds; it says how much it leaves out.
 """
 
 import json
@@ -15,52 +15,63 @@ from repro.report.pages import METRICS
 
 Facts = dict[str, Any]
 
+MAX_GROUPS = 24
+MAX_RUNS = 100  # of a group
 MAX_NUMBERS = 100
 """Of a curve: a longer one is thinned to so many and its last."""
 
 _IN_A_CELL = 4
 _DIGITS = 7  # as many as a number of single precision has
-_STATEMENT = """
-WITH placed AS (
+
+_GROUPS = """
+SELECT source, metric, num_samples, count(DISTINCT run) FROM imported WHERE study = $study
+GROUP BY source, metric, num_samples
+ORDER BY NOT list_contains($known, metric), source, metric, num_samples DESC NULLS LAST
+"""
+_NUMBERS = """
+WITH told AS (
+    FROM imported
+    WHERE study = $study AND source = $source AND metric = $metric
+        AND num_samples IS NOT DISTINCT FROM $num_samples
+),
+shown AS (SELECT run FROM told GROUP BY run ORDER BY min((execution_id, seq)) LIMIT $max_runs),
+placed AS (
     SELECT
         *,
-        row_number() OVER curve AS place,
-        count(*) OVER (PARTITION BY source, metric, num_samples, run) AS many
-    FROM imported WHERE study = $1
-    WINDOW curve AS (
-        PARTITION BY source, metric, num_samples, run
-        ORDER BY execution_id, seq, step NULLS FIRST
-    )
+        row_number() OVER (
+            PARTITION BY run ORDER BY execution_id, seq, step NULLS FIRST
+        ) AS place,
+        count(*) OVER (PARTITION BY run) AS many
+    FROM told JOIN shown USING (run)
 )
-SELECT source, metric, num_samples, run, many, step, "value", facts
-FROM placed
-WHERE (place - 1) % ((many - 1) // $2 + 1) = 0 OR place = many
-ORDER BY source, metric, num_samples DESC NULLS LAST, execution_id, seq, step NULLS FIRST
+SELECT run, many, step, "value", facts FROM placed
+WHERE (place - 1) % ((many - 1) // $max_numbers + 1) = 0 OR place = many
+ORDER BY execution_id, seq, step NULLS FIRST
 """
 
 
-def imported(root: Path, study: str) -> list[Facts]:
-    """The groups of numbers that may stand together, those of known metrics first.
+def imported(root: Path, study: str) -> Facts:
+    """The groups of numbers that may stand together, those of known metrics first, and how many.
 
     The runs of a group come in the order in which they were told.
     """
-    groups: dict[tuple[Any, ...], dict[str, list[Sequence[Any]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for source, metric, num_samples, run, *rest in query(
-        root, _STATEMENT, [study, MAX_NUMBERS]
-    ).rows:
-        groups[source, metric, num_samples][run].append(rest)
-    told = [
-        {
-            "source": source,
-            "metric": metric,
-            "num_samples": num_samples,
-            "runs": [_of_run(name, rows) for name, rows in runs.items()],
-        }
-        for (source, metric, num_samples), runs in groups.items()
-    ]
-    return sorted(told, key=lambda group: group["metric"] not in METRICS)
+    groups = query(root, _GROUPS, {"study": study, "known": list(METRICS)}).rows
+    return {
+        "num_groups": len(groups),
+        "groups": [_of_group(root, study, *group) for group in groups[:MAX_GROUPS]],
+    }
+
+
+def _of_group(
+    root: Path, study: str, source: str, metric: str, num_samples: int | None, num_runs: int
+) -> Facts:
+    named = {"source": source, "metric": metric, "num_samples": num_samples}
+    limits = {"study": study, "max_runs": MAX_RUNS, "max_numbers": MAX_NUMBERS}
+    runs: dict[str, list[Sequence[Any]]] = defaultdict(list)
+    for run, *rest in query(root, _NUMBERS, {**named, **limits}).rows:
+        runs[run].append(rest)
+    told = [_of_run(name, rows) for name, rows in runs.items()]
+    return {**named, "num_runs": num_runs, "runs": told}
 
 
 def _of_run(name: str, rows: Sequence[Sequence[Any]]) -> Facts:

@@ -21,7 +21,6 @@ MARKS = {
     "unproven": "?",
     "stale": "⟳",
 }
-MAX_IMPORTED_PLOTS = 24
 METRICS = {
     "fid": "FID",
     "kid": "KID",
@@ -88,7 +87,7 @@ def _plots(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
         for stage_id, title in told["trainings"].items()
         if (pictures := plots.curves(archive.curves(stage_id)))
     ]
-    imported = [plots.imported(group, METRICS) for group in told["imported"][:MAX_IMPORTED_PLOTS]]
+    imported = [plots.imported(group, METRICS) for group in told["imported"]["groups"]]
     return {"values": values, "curves": curves, "imported": imported}
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,11 @@ def told(
         num_samples=num_samples,
         facts=more,
     )
+
+
+def groups(root: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = imported(root, "toy")["groups"]
+    return found
 
 
 def claim(project: Project) -> None:
@@ -130,7 +136,8 @@ def test_the_page_draws_what_others_recorded(page: Path):
 
 def test_the_numbers_are_in_the_json(page: Path):
     """A program gets what a person sees."""
-    said = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["imported"]
+    said = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    said = said["imported"]["groups"]
 
     assert [(each["metric"], each["num_samples"], len(each["runs"])) for each in said] == [
         ("fid", 10_000, 2),
@@ -153,7 +160,7 @@ def test_what_may_not_be_compared_stands_apart(tmp_path: Path):
 
     found = [
         (group["source"], group["metric"], group["num_samples"], run["text"])
-        for group in imported(tmp_path, "toy")
+        for group in groups(tmp_path)
         for run in group["runs"]
     ]
 
@@ -170,10 +177,29 @@ def test_a_long_curve_is_thinned(tmp_path: Path):
     """Its first and last numbers stay."""
     take(tmp_path, told([float(step) for step in range(2500)], steps=range(2500)))
 
-    ((run,),) = (group["runs"] for group in imported(tmp_path, "toy"))
+    ((run,),) = (group["runs"] for group in groups(tmp_path))
 
     assert (run["count"], run["numbers"][0], run["numbers"][-1]) == (2500, [0, 0.0], [2499, 2499.0])
     assert MAX_NUMBERS / 2 < len(run["numbers"]) <= MAX_NUMBERS + 1
+
+
+def test_a_page_says_what_it_leaves_out(project: Project, monkeypatch: pytest.MonkeyPatch):
+    """A tracker may hold thousands of runs and metrics."""
+    monkeypatch.setattr("repro.report.imported.MAX_GROUPS", 2)
+    monkeypatch.setattr("repro.report.imported.MAX_RUNS", 3)
+    claim(project)
+    told_ = [told(1.0, run=f"r{index}", metric=metric) for metric in "abc" for index in range(5)]
+    take(project.root, *told_)
+
+    (report,) = build(project.root, project.reports)
+
+    said = report.facts["imported"]
+    assert (said["num_groups"], [each["num_runs"] for each in said["groups"]]) == (3, [5, 5])
+    assert [run["run"] for run in said["groups"][0]["runs"]] == ["r0", "r1", "r2"]
+    for suffix in (".md", ".html"):
+        text = report.page.with_suffix(suffix).read_text(encoding="utf-8")
+        assert text.count("2 more runs are in the table") == 2
+        assert text.count("1 more metrics are in the table") == 1
 
 
 def test_runs_come_in_the_order_told(tmp_path: Path):
@@ -181,7 +207,7 @@ def test_runs_come_in_the_order_told(tmp_path: Path):
     take(tmp_path, told(2.0, run="b"), told([5.0, 4.0, 3.0], run="a", steps=[1, 2, 3]))
     take(tmp_path, told(1.0, run="b"))
 
-    (group,) = imported(tmp_path, "toy")
+    (group,) = groups(tmp_path)
 
     assert [(run["run"], run["text"]) for run in group["runs"]] == [
         ("b", "2, 1"),
@@ -197,7 +223,7 @@ def test_a_study_without_imports_has_no_section(project: Project):
 
     (report,) = build(project.root, project.reports)
 
-    assert report.facts["imported"] == []
+    assert report.facts["imported"] == {"num_groups": 0, "groups": []}
     assert "Recorded elsewhere" not in report.page.read_text(encoding="utf-8")
 
 
