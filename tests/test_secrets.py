@@ -122,8 +122,8 @@ def _used(place: Place) -> None:
     place.repro("bundle", run_id, "--out", f"{place.home}/bundle")
     place.repro("ledger", "head")
     for path in (place.project / "ledger" / "objects").rglob("*"):
-        if path.is_file() and b"images" in path.read_bytes()[:4096]:
-            path.unlink()  # so that rules refuse for what is missing, and say where
+        if path.is_file() and b"pool3" in path.read_bytes()[:4096]:
+            path.unlink()  # so that a rule refuses for what is missing, and says where
     place.repro("report", "toy")
     place.repro("gc", "--report", "reports/store.md")
 

@@ -270,6 +270,23 @@ def test_changed_weights_are_refused(project: Project):
     assert "samples" in rules(row, Archive(project.root))
 
 
+def test_a_reason_tells_no_home_folder(project: Project, monkeypatch):
+    """Where a missing file should lie is written as from the home folder."""
+    project.run(noise_spec("sound"))
+    archive = Archive(project.root)
+    row = project.row("sound", archive)
+    store.locate(project.root, row.samples).unlink()
+    monkeypatch.setenv("HOME", str(project.root.parent))
+
+    (reason,) = (
+        each.reason
+        for each in gate.refusals(row, Archive(project.root), Terms())
+        if each.rule == "samples"
+    )
+
+    assert reason.startswith(f"~/{project.root.name}/objects")
+
+
 def test_an_edited_record_is_refused(project: Project):
     """A changed byte in a segment breaks its chain."""
     execution_id = project.run(noise_spec("sound"))
