@@ -378,7 +378,8 @@ def _encoded_if_plain(data: Facts) -> bytes | None:
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
         return None
-    return None if "\\u" in text or "-0.0" in text else text.encode()
+    unlike = ("\\u", "-0.0,", "-0.0]")  # half a surrogate pair, perhaps; a zero with a sign
+    return None if any(each in text for each in unlike) else text.encode()
 
 
 def _sayable(value: Any) -> Any:

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from attrs import define, evolve
+from attrs import evolve
 
 from repro.errors import LedgerError
 from repro.ledger import durable as disk
@@ -31,7 +31,7 @@ from repro.ledger.privacy import cleaned, cleaned_command
 from repro.ledger.records import Outcome, Progress, Record, Seal, Start
 
 SYNC_EVERY_S = 1.0
-WRITE_EVERY_S = 0.1
+WRITE_EVERY_S = 0.15
 _MAX_MOMENTS = 4096
 _UNWRITTEN = sys.maxsize
 _ERROR_CHARS = 2000
@@ -91,14 +91,19 @@ def _next_id(folder: Path, now: datetime) -> str:
     return f"{digits[:8]}T{digits[8:]}-{secrets.token_hex(4)}"
 
 
-@define
-class _Moment:
-    """Numbers that were logged together; `seq` is of the record that they were last put into."""
+# Numbers that were logged together, and the number of the record that they were last put into: a
+# list, because a loop makes one at each of its steps.
+_Moment = list[Any]
+_STAGE, _STEP, _NAMES, _NUMBERS, _SEQ = range(5)
 
-    stage_id: str
-    step: int
-    values: Mapping[str, float]
-    seq: int = _UNWRITTEN
+
+class _ThisProcess:
+    """Its number, known without a system call at each step of a loop."""
+
+    pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=lambda: setattr(_ThisProcess, "pid", os.getpid()))
 
 
 class Segment:
@@ -118,6 +123,7 @@ class Segment:
         self._synced_at = time.monotonic()
         self._closed = ""
         self._logged: list[_Moment] = []
+        self._awake = False
         self._waiting = threading.Event()
         self._writer: threading.Thread | None = None
         self._exiting = False
@@ -156,13 +162,14 @@ class Segment:
             LedgerError: too much waits and cannot be stored, or nothing may be added any more.
             TypeError, ValueError: the step is no whole number, or a value is no number.
         """
-        self._require_open()
-        numbers = {str(name): float(value) for name, value in values.items()}
-        self._logged.append(_Moment(stage_id, index(step), numbers))
+        if self._closed or self._pid != _ThisProcess.pid:
+            self._require_open()
+        numbers = tuple(map(float, values.values()))
+        self._logged.append([stage_id, index(step), tuple(values), numbers, _UNWRITTEN])
         if len(self._logged) >= _MAX_MOMENTS:
             with self._lock:
                 self._write_logged()
-        elif not self._waiting.is_set():
+        elif not self._awake:
             self._wake_writer()
 
     def flush(self) -> None:
@@ -215,7 +222,7 @@ class Segment:
             error.add_note(f"the execution could not be sealed: {unsealed}")
 
     def _require_open(self) -> None:
-        if os.getpid() != self._pid:
+        if self._pid != _ThisProcess.pid:
             problem = f"belongs to process {self._pid}; a forked process begins its own"
         elif self._closed:
             problem = self._closed
@@ -250,22 +257,29 @@ class Segment:
         if not moments:
             return
         seq = self._resume_at_end().seq
-        layouts: dict[tuple[str, ...], list[_Moment]] = {}
+        layouts: dict[tuple[str, tuple[str, ...]], list[_Moment]] = {}
         for each in moments:
-            if each.seq >= seq:
-                layouts.setdefault((each.stage_id, *each.values), []).append(each)
+            if each[_SEQ] >= seq:
+                layouts.setdefault((each[_STAGE], each[_NAMES]), []).append(each)
         said = []
-        for number, alike in enumerate(layouts.values()):
+        for number, ((stage_id, names), alike) in enumerate(layouts.items()):
             for each in alike:
-                each.seq = seq + number
-            said.append((Progress.kind, records.encode(_together(alike))))
+                each[_SEQ] = seq + number
+            curves = zip(*(each[_NUMBERS] for each in alike), strict=True)
+            together = Progress(
+                stage_id=stage_id,
+                steps=[each[_STEP] for each in alike],
+                values=dict(zip(map(str, names), curves, strict=True)),
+            )
+            said.append((together.kind, records.encode(together)))
         if said:
             self._add(said)
             self._sync_if_due(durable=False)
         seq = self._end[0].seq
-        self._logged[: len(moments)] = [each for each in moments if each.seq >= seq]
+        self._logged[: len(moments)] = [each for each in moments if each[_SEQ] >= seq]
 
     def _wake_writer(self) -> None:
+        self._awake = True
         self._waiting.set()
         if self._writer is None:
             with self._lock:
@@ -279,7 +293,8 @@ class Segment:
     def _write_regularly(self) -> None:
         while self._waiting.wait():
             time.sleep(WRITE_EVERY_S)
-            self._waiting.clear()  # before the writing, so that what comes meanwhile sets it again
+            self._waiting.clear()
+            self._awake = False  # before the writing, so that what comes meanwhile wakes it again
             with self._lock:
                 if self._closed or self._exiting:
                     return
@@ -342,15 +357,6 @@ class Segment:
         os.close(self._descriptor)
         self._waiting.set()  # lets the thread end
         atexit.unregister(self._leave)
-
-
-def _together(alike: Sequence[_Moment]) -> Progress:
-    """Moments of one stage and with the same names as one record."""
-    return Progress(
-        stage_id=alike[0].stage_id,
-        steps=[each.step for each in alike],
-        values={name: [each.values[name] for each in alike] for name in alike[0].values},
-    )
 
 
 def _outcome_of(error: BaseException) -> Outcome:
