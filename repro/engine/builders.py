@@ -20,14 +20,16 @@ from attrs import frozen
 from repro.engine.datasets import LOADERS, Images, Points
 from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.networks.mae import mae
 from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
+from repro.engine.objectives.masked_autoencoding import masked_autoencoding
 from repro.engine.samplers.table import DENOISING_SAMPLERS
 from repro.errors import RunError
-from repro.spec.network import ConvEncoder, ConvGenerator, Mlp, UNet2D
-from repro.spec.objective import Denoise, Drifting
+from repro.spec.network import ConvEncoder, ConvGenerator, Mae, Mlp, UNet2D
+from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 
 
 @frozen(kw_only=True, eq=False)
@@ -44,11 +46,15 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
     ConvGenerator: conv_generator,
     Mlp: lambda spec, shape: mlp(spec),
     UNet2D: unet2d,
+    Mae: mae,
     ConvEncoder: conv_encoder,
     Drifting: lambda spec, given: drifting(
         spec, data=given.data, network_spec=given.network, encoder=given.encoder
     ),
     Denoise: lambda spec, given: denoise(spec, data=given.data),
+    MaskedAutoencoding: lambda spec, given: masked_autoencoding(
+        spec, data=given.data, network_spec=given.network
+    ),
     **DENOISING_SAMPLERS,
 }
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field, frozen, resolve_types
 
 from repro.spec.data import Dataset
+from repro.spec.encoder import Encoder, PretrainedEncoder
 from repro.spec.evaluate import Evaluate, Protocol, Reference, Select
 from repro.spec.fields import note
-from repro.spec.network import Encoder, Network
+from repro.spec.network import Network
 from repro.spec.objective import Objective
 from repro.spec.train import Train
 
@@ -42,3 +43,6 @@ class Spec:
     evaluate: tuple[Evaluate, ...] = ()
     select: Select | None = None
     reference: Reference | None = None
+
+
+resolve_types(PretrainedEncoder, {"Spec": Spec})

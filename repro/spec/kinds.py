@@ -12,8 +12,9 @@ from typing import Any, get_args
 from attrs import has
 
 from repro.spec.data import Dataset
+from repro.spec.encoder import Encoder
 from repro.spec.evaluate import Extractor, Metric, Reference
-from repro.spec.network import Encoder, Network
+from repro.spec.network import Network
 from repro.spec.objective import Alpha, NoiseSchedule, Objective
 from repro.spec.problems import Mistake, choice
 from repro.spec.sample import Sampler, SampleSet

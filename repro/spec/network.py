@@ -2,9 +2,22 @@
 
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
-from repro.spec.fields import count, fraction, non_negative, positive, random_seed, widths
+from repro.spec.fields import (
+    MAX_COUNT,
+    MAX_SIDE,
+    MAX_WIDTH,
+    REHEARSAL,
+    between,
+    count,
+    each,
+    fraction,
+    non_negative,
+    positive,
+    random_seed,
+    widths,
+)
 
 
 @frozen(kw_only=True)
@@ -46,7 +59,27 @@ class UNet2D:
     dropout: float = fraction(default=0.0)
 
 
-Network = ConvGenerator | Mlp | UNet2D
+@frozen(kw_only=True)
+class Mae:
+    """A convolutional masked autoencoder (Deng et al. 2026, appendix A.3): residual U-Net.
+
+    Images are cut into patches of `patch` x `patch` pixels, whose values become channels. Four
+    stages of `blocks` residual blocks have `width`, 2, 4 and 8 times `width` channels; each after
+    the first halves the sides. Its maps are the features of generators. `num_classes` adds a
+    linear classifier to the encoder, for an objective that tunes it; 0 is none.
+    """
+
+    kind: ClassVar = "mae"
+
+    width: int = count(default=64, rehearsal=8, most=MAX_WIDTH)
+    blocks: tuple[int, int, int, int] = field(
+        default=(3, 4, 6, 3), validator=each(between(1, MAX_COUNT)), metadata={REHEARSAL: 2}
+    )
+    patch: int = count(default=1, most=MAX_SIDE)
+    num_classes: int = count(default=0, least=0)
+
+
+Network = ConvGenerator | Mlp | UNet2D | Mae
 
 
 @frozen(kw_only=True)
@@ -61,6 +94,3 @@ class ConvEncoder:
     lr: float = positive(default=2e-3)
     weight_decay: float = non_negative(default=1e-2)
     seed: int = random_seed(default=0)
-
-
-Encoder = ConvEncoder

@@ -6,12 +6,16 @@ from typing import ClassVar, Literal
 from attrs import Factory, field, frozen
 
 from repro.spec.fields import (
+    MAX_SIDE,
+    MAX_STEPS,
     above,
+    between,
     count,
     fraction,
     non_negative,
     not_empty,
     number,
+    part_of_one,
     positive,
     several,
 )
@@ -112,4 +116,37 @@ class Denoise:
     batch_size: int = count(default=64, rehearsal=4)
 
 
-Objective = Drifting | Denoise
+@frozen(kw_only=True)
+class ClassifierTuning:
+    """The end of a training in which the encoder also learns to classify what it sees.
+
+    From `first_step` updates on, the loss is (1 - w) times the reconstruction error plus w times
+    the cross-entropy of the masked images' classes; w rises linearly to `weight` over `ramp_steps`.
+    """
+
+    first_step: int = count(rehearsal=2, least=0, most=MAX_STEPS)
+    weight: float = fraction(default=0.1)
+    ramp_steps: int = count(default=1000, rehearsal=1, most=MAX_STEPS)
+
+
+@frozen(kw_only=True)
+class MaskedAutoencoding:
+    """Squared error of what was hidden of an image (Deng et al. 2026, appendix A.3).
+
+    Each patch of `mask_patch` x `mask_patch` inputs of the network is hidden with probability
+    `mask_ratio`; the error is summed over channels and averaged over the hidden places. Before
+    that, images are cropped to a random part of at least `least_area` (1: the whole image), as
+    large again, and mirrored with probability 1/2 if `flip`.
+    """
+
+    kind: ClassVar = "masked-autoencoding"
+
+    mask_ratio: float = field(default=0.5, validator=[above(0), part_of_one])
+    mask_patch: int = count(default=2, most=MAX_SIDE)
+    batch_size: int = count(default=256, rehearsal=4)
+    least_area: float = field(default=0.2, validator=[above(0), between(0, 1)])
+    flip: bool = True
+    classify: ClassifierTuning | None = None
+
+
+Objective = Drifting | Denoise | MaskedAutoencoding

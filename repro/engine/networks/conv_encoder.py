@@ -4,10 +4,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from repro.engine.features.maps import EPS, norm_x
 from repro.engine.networks.conv_generator import num_groups
 from repro.spec import network as spec_network
 
-EPS = 1e-6
 LOCATIONS_PER_SIDE = 4
 
 
@@ -54,7 +54,7 @@ class ConvEncoder(nn.Module):
         `norm_x` is the root mean square of every input channel. Each stage gives the vectors at
         up to 4 x 4 of its places, and their mean and standard deviation over the whole map.
         """
-        features = {"norm_x": (x.square().mean(dim=(2, 3)) + EPS).sqrt()[:, None, :]}
+        features = {"norm_x": norm_x(x)}
         for index, stage in enumerate(self.maps(x), start=1):
             variance = stage.var(dim=(2, 3), correction=0)
             features[f"stage{index}"] = _locations(stage)

@@ -1,0 +1,1 @@
+"""What samples are compared by: vectors out of the maps of a frozen encoder."""

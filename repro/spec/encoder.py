@@ -1,0 +1,94 @@
+"""Whose maps are compared when samples drift: a frozen network, and which vectors of it.
+
+A `ConvEncoder` is trained by the run that uses it. A `PretrainedEncoder` was trained by another
+run, which is named by its spec file:
+
+    [encoder]
+    kind = "pretrained"
+    from = "mae-w256.toml"
+
+The file is read when the spec is; its whole spec becomes the value `run`, so the identity of a run
+holds the identity of the one it builds on, and a recorded run can be read and run again without the
+file. What that run needs for its weights joins the plan.
+"""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from attrs import field, frozen
+
+from repro.spec.fields import (
+    MAX_SIDE,
+    above,
+    content_digest,
+    count,
+    each,
+    finite,
+    location,
+    matching,
+    not_empty,
+)
+from repro.spec.network import ConvEncoder
+
+if TYPE_CHECKING:
+    from repro.spec.document import Spec
+
+Statistic = Literal["locations", "mean-std", "patches-2", "patches-4"]
+STATISTICS: tuple[Statistic, ...] = ("locations", "mean-std", "patches-2", "patches-4")
+
+
+@frozen(kw_only=True)
+class MapKeys:
+    """Which vectors of which maps samples are compared by; no `taps` are all maps of the network.
+
+    `locations` are the vectors at every place of a map, `mean-std` two vectors over the whole map,
+    `patches-2` and `patches-4` means and deviations over patches of 2 x 2 and 4 x 4 places, where
+    these divide the map (Deng et al. 2026, appendix A.5, (a) to (d)).
+    """
+
+    taps: tuple[str, ...] = field(default=(), validator=each(matching(".+")))
+    statistics: tuple[Statistic, ...] = field(default=STATISTICS, validator=not_empty)
+
+
+@frozen(kw_only=True)
+class PretrainedEncoder:
+    """The encoder that another run trained, with its averaged weights; files say `from`, a path.
+
+    `norm_x` adds the root mean square of every channel of the encoder's input.
+    """
+
+    kind: ClassVar = "pretrained"
+
+    run: "Spec"
+    features: tuple[MapKeys, ...] = field(default=(MapKeys(),), validator=not_empty)
+    norm_x: bool = True
+
+
+@frozen(kw_only=True)
+class LibraryEncoder:
+    """A network of torchvision, timm or transformers with the weights in a file of yours.
+
+    `path` is a safetensors file of the state of torchvision's or timm's *model*; for transformers,
+    whose config names the model, a folder with `config.json` and `model.safetensors`. `digest` pins
+    the content. Images are enlarged or reduced to `side` x `side` (bilinear, antialiased) and
+    normalized by `mean` and `std` of images in [0, 1]. `features` names modules of the network.
+    `standardize` divides every vector of a map by its deviation over the channels after taking off
+    their mean; `channels_last` says that its maps are [B, H, W, C].
+    """
+
+    kind: ClassVar = "library-encoder"
+
+    library: Literal["torchvision", "timm", "transformers"]
+    model: str = ""
+    path: str = location()
+    digest: str = content_digest()
+    features: tuple[MapKeys, ...] = field(validator=not_empty)
+    side: int = count(default=224, most=MAX_SIDE)
+    mean: tuple[float, float, float] = field(default=(0.485, 0.456, 0.406), validator=each(finite))
+    std: tuple[float, float, float] = field(
+        default=(0.229, 0.224, 0.225), validator=[each(finite), each(above(0))]
+    )
+    standardize: bool = False
+    channels_last: bool = False
+
+
+Encoder = ConvEncoder | PretrainedEncoder | LibraryEncoder
