@@ -45,8 +45,8 @@ def pack(
     }
     return Checkpoint(
         step=step,
-        weights=_written(raw | ema),
-        state=_written(moments | {"step": torch.tensor(step)}),
+        weights=packed(raw | ema),
+        state=packed(moments | {"step": torch.tensor(step)}),
     )
 
 
@@ -131,7 +131,8 @@ def _listed(finding: str, names: Collection[str]) -> list[str]:
     return [f"{finding} {', '.join(sorted(names))}"] if names else []
 
 
-def _written(tensors: Mapping[str, Tensor]) -> bytes:
+def packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """A safetensors file without metadata, the same bytes for equal tensors."""
     return safetensors.save(
         {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     )

@@ -6,14 +6,19 @@ from repro.engine.execution import Execution
 from repro.ledger.history import DoneStage
 from repro.ledger.records import Provenance
 from repro.spec import Stage
+from repro.spec.encoder import LibraryEncoder
 
 READING = ("prepare", "reference", "evaluate")
-"""The kinds of stage that read something from outside."""
+"""The kinds of stage that read something from outside; an encoder may, too."""
 
 
 def inputs(execution: Execution) -> Provenance:
     """The digest of each input, by what it is; what was not reached is told as missing."""
-    reading = [stage for stage in execution.stages.values() if stage.kind in READING]
+    reading = [
+        stage
+        for stage in execution.stages.values()
+        if stage.kind in READING or isinstance(stage.spec, LibraryEncoder)
+    ]
     done = [(stage, execution.done.get(stage.stage_id)) for stage in reading]
     missing = [f"{stage.kind} {stage.name} was not reached" for stage, left in done if not left]
     found = {name: digest for stage, left in done if left for name, digest in _read(stage, left)}
@@ -30,6 +35,8 @@ def _read(stage: Stage, left: DoneStage) -> Iterator[tuple[str, str]]:
     match stage.kind:
         case "prepare":
             yield f"data {stage.name}", str(left.event.facts["digest"])
+        case "encoder":
+            yield f"encoder {stage.name}", str(left.event.facts["digest"])
         case "reference":
             yield f"reference {stage.name}", str(left.event.facts["digest"])
         case _:

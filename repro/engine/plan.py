@@ -16,6 +16,7 @@ from repro.ledger.history import SavedTraining
 from repro.ledger.lease import Holder, holder_of
 from repro.spec import Spec, Stage, run_id, stages
 from repro.spec.data import Cifar10, FashionMnist, ImageFolder, TensorFile
+from repro.spec.encoder import LibraryEncoder
 from repro.spec.evaluate import FileReference, InceptionV3Compat, ShippedReference
 
 
@@ -178,11 +179,15 @@ class Need:
         return f"{self.name}: no such file or folder; put it there or correct the path in the spec"
 
 
+READ_AGAIN = ("prepare", "encoder")
+"""What a training opens again, though a stage before it has: data, and encoders of libraries."""
+
+
 def needs(stage: Stage, plan: Mapping[str, Stage]) -> tuple[Need, ...]:
-    """The inputs of a stage of *plan* that no stage makes; training reads its data again."""
+    """The inputs of a stage of *plan* that no stage makes; training opens some of them again."""
     read = [stage.spec]
     if stage.kind in ("train", "encoder"):
-        read += [plan[each].spec for each in stage.inputs if plan[each].kind == "prepare"]
+        read += [plan[each].spec for each in stage.inputs if plan[each].kind in READ_AGAIN]
     found = {need.name: need for part in parts(read) if (need := _need(part))}
     return tuple(found.values())
 
@@ -226,7 +231,12 @@ def _need(part: Any) -> Need | None:
             return Need(name="fashion-mnist", fetchable=True)
         case ShippedReference(name=name):
             return Need(name=str(shipped_path(name)), fetchable=False)
-        case ImageFolder(path=path) | TensorFile(path=path) | FileReference(path=path):
+        case (
+            ImageFolder(path=path)
+            | TensorFile(path=path)
+            | FileReference(path=path)
+            | LibraryEncoder(path=path)
+        ):
             return Need(name=path, fetchable=False)
         case InceptionV3Compat(inception_weights="standard"):
             return Need(name="inception", fetchable=True)

@@ -75,7 +75,7 @@ def _source(path: Path, above: Sequence[Source], *, asked_by: str) -> Source:
     text = toml.read(path, asked_by=asked_by)
     real = path.resolve()
     if above:
-        _guard(real, [each.real for each in above], asked_by)
+        guard(real, [each.real for each in above], asked_by)
     return Source(path=path, real=real, text=text, data=toml.parse(text, str(path)))
 
 
@@ -87,7 +87,12 @@ def _base(top: Source, asked_by: str) -> Path:
     return top.path.parent / following
 
 
-def _guard(real: Path, above: Sequence[Path], asked_by: str) -> None:
+def guard(real: Path, above: Sequence[Path], asked_by: str) -> None:
+    """Refuse a file that another names: outside the project, in a circle, or too far down.
+
+    Raises:
+        SpecError: with the place that names it.
+    """
     root = _project(above[0])
     if not real.is_relative_to(root):
         raise SpecError(f"{asked_by}{real} is outside the project {root}")
@@ -95,7 +100,7 @@ def _guard(real: Path, above: Sequence[Path], asked_by: str) -> None:
         circle = " -> ".join(each.name for each in (*above[above.index(real) :], real))
         raise SpecError(f"{asked_by}goes in a circle: {circle}")
     if len(above) == MAX_FILES:
-        raise SpecError(f"{asked_by}expected at most {MAX_FILES} files that extend one another")
+        raise SpecError(f"{asked_by}expected at most {MAX_FILES} files that name one another")
 
 
 def _project(path: Path) -> Path:

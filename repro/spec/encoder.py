@@ -12,6 +12,7 @@ holds the identity of the one it builds on, and a recorded run can be read and r
 file. What that run needs for its weights joins the plan.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import field, frozen
@@ -92,3 +93,12 @@ class LibraryEncoder:
 
 
 Encoder = ConvEncoder | PretrainedEncoder | LibraryEncoder
+
+
+def mae_taps(blocks: Sequence[int]) -> list[str]:
+    """The names of a masked autoencoder's maps: the stem, every second block, every stage's end."""
+    names = ["conv1"]
+    for stage, num_blocks in enumerate(blocks, start=1):
+        names += [f"layer{stage}_blk{block}" for block in range(2, num_blocks + 1, 2)]
+        names.append(f"layer{stage}")
+    return names

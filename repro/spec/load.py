@@ -1,7 +1,7 @@
 """A spec file to the specs that it describes, or every mistake in it."""
 
 from collections.abc import Iterator, Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import itemgetter
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from repro.spec.document import Spec
 from repro.spec.identity import run_id
 from repro.spec.problems import KeyPath, Problem, dotted
 from repro.spec.structure import judged
+from repro.spec.upstream import Upstreams
 
 MAX_FAILURES = 20
 
@@ -33,19 +34,29 @@ def load(path: Path, *, overrides: Sequence[str] = ()) -> tuple[Spec, ...]:
     Raises:
         SpecError: with every mistake, each with its file, line and path.
     """
+    return _load(path, overrides, above=())
+
+
+def _load(path: Path, overrides: Sequence[str], *, above: Sequence[Path]) -> tuple[Spec, ...]:
+    """The specs of a file; *above* are the real paths of the files whose upstream run it is."""
     files = compose.sources(path)
     options = [compose.assignment(option) for option in overrides]
     to_sweep = [each for each in options if each.path[0] == "sweep"]
     to_specs = [each for each in options if each.path[0] != "sweep"]
     data = reduce(compose.assign, to_sweep, compose.merged(files))
     sweep = data.pop("sweep", None)
+    named = Upstreams(
+        path=path,
+        above=(*above, path.resolve()),
+        load=cache(lambda file, below: _load(file, (), above=below)),
+    )
     specs: list[Spec] = []
     failures: list[list[str]] = []
     for combination in _combinations(sweep, files, to_sweep):
         assignments = (*combination, *to_specs)
-        spec, found = judged(reduce(compose.assign, assignments, data))
+        spec, said = _judged(reduce(compose.assign, assignments, data), named, files, assignments)
         if spec is None:
-            failures.append(_said(found, compose.places(files, assignments), path))
+            failures.append(said)
         else:
             specs.append(spec)
         if len(failures) == MAX_FAILURES:
@@ -53,6 +64,23 @@ def load(path: Path, *, overrides: Sequence[str] = ()) -> tuple[Spec, ...]:
     if failures:
         raise SpecError(*dict.fromkeys(line for failure in failures for line in failure))
     return tuple({run_id(spec): spec for spec in specs}.values())
+
+
+def _judged(
+    data: Data, named: Upstreams, files: Sequence[Source], assignments: Sequence[Assignment]
+) -> tuple[Spec | None, list[str]]:
+    """The spec of one combination, or None and its mistakes."""
+
+    def place_of(key: KeyPath) -> Place | None:
+        return nearest_place(key, compose.places(files, assignments))
+
+    try:
+        spec, found = judged(named.embedded(data, place_of))
+    except SpecError as error:
+        return None, list(error.problems)
+    if spec is None:
+        return None, _said(found, compose.places(files, assignments), named.path)
+    return spec, []
 
 
 def _combinations(

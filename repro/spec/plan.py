@@ -13,6 +13,7 @@ from attrs import field, frozen
 from repro import digest
 from repro.spec.data import Dataset
 from repro.spec.document import SCHEMA, Spec
+from repro.spec.encoder import Encoder, LibraryEncoder, MapKeys, PretrainedEncoder
 from repro.spec.evaluate import (
     Checkpoints,
     DatasetReference,
@@ -23,9 +24,10 @@ from repro.spec.evaluate import (
     Reference,
     Select,
 )
+from repro.spec.fields import ADDED
 from repro.spec.identity import identity_data
 from repro.spec.network import Network
-from repro.spec.objective import Denoise, NoiseSchedule, Objective
+from repro.spec.objective import Denoise, MaskedAutoencoding, NoiseSchedule, Objective
 from repro.spec.sample import (
     DenoisingSampler,
     FromCheckpoint,
@@ -36,17 +38,41 @@ from repro.spec.sample import (
 from repro.spec.train import Train, checkpoint_steps
 
 StageKind = Literal[
-    "reference", "prepare", "encoder", "train", "calibrate", "sample", "evaluate", "select"
+    "reference",
+    "prepare",
+    "encoder",
+    "train",
+    "export",
+    "calibrate",
+    "sample",
+    "evaluate",
+    "select",
 ]
 
 
 @frozen(kw_only=True)
+class EncoderKeys:
+    """What samples are compared by, of an encoder that was trained before."""
+
+    features: tuple[MapKeys, ...]
+    norm_x: bool
+
+
+@frozen(kw_only=True)
 class Training:
-    """The part of a spec that decides the weights."""
+    """The part of a spec that decides the weights, given the stages below."""
 
     network: Network
     objective: Objective
     train: Train
+    encoder: EncoderKeys | None = field(default=None, metadata={ADDED: True})
+
+
+@frozen(kw_only=True)
+class Export:
+    """The averaged weights of a trained network's encoder, without the parts that trained it."""
+
+    network: Network
 
 
 @frozen(kw_only=True)
@@ -146,10 +172,37 @@ def _training(spec: Spec) -> Iterator[Stage]:
     inputs = [prepared := _prepare(spec.data)]
     yield prepared
     if spec.encoder:
-        inputs.append(_stage("encoder", spec.encoder, [prepared], name=spec.encoder.kind))
-        yield inputs[-1]
-    part = Training(network=spec.network, objective=spec.objective, train=spec.train)
-    yield _stage("train", part, inputs, name=spec.objective.kind)
+        *before, encoder = _encoder(spec.encoder, prepared)
+        yield from (*before, encoder)
+        inputs.append(encoder)
+    part = Training(
+        network=spec.network,
+        objective=spec.objective,
+        train=spec.train,
+        encoder=_encoder_keys(spec.encoder),
+    )
+    yield (trained := _stage("train", part, inputs, name=spec.objective.kind))
+    if isinstance(spec.objective, MaskedAutoencoding):
+        yield _stage("export", Export(network=spec.network), [trained], name=spec.network.kind)
+
+
+def _encoder(encoder: Encoder, prepared: Stage) -> Iterator[Stage]:
+    """The stages of an encoder; the last leaves it."""
+    match encoder:
+        case PretrainedEncoder(run=run):
+            yield from _training(run)
+        case LibraryEncoder():
+            yield _stage("encoder", encoder, [], name=encoder.model or encoder.library)
+        case _:
+            yield _stage("encoder", encoder, [prepared], name=encoder.kind)
+
+
+def _encoder_keys(encoder: Encoder | None) -> EncoderKeys | None:
+    match encoder:
+        case PretrainedEncoder(features=features, norm_x=norm_x):
+            return EncoderKeys(features=features, norm_x=norm_x)
+        case _:
+            return None
 
 
 def _evaluation(spec: Spec, evaluate: Evaluate, training: tuple[Stage, ...]) -> Iterator[Stage]:

@@ -20,6 +20,7 @@ from repro.spec.data import (
     TensorFile,
 )
 from repro.spec.document import Spec
+from repro.spec.encoder import LibraryEncoder, PretrainedEncoder
 from repro.spec.evaluate import (
     Checkpoints,
     DatasetReference,
@@ -30,14 +31,17 @@ from repro.spec.evaluate import (
 )
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import doublings, layout
-from repro.spec.network import ConvGenerator, UNet2D
+from repro.spec.network import ConvEncoder, ConvGenerator, Mae, UNet2D
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
 
 COARSEST_SIDE = 4
+MAE_SIDE = 32
 NUM_IMAGES = 64
 NUM_TEST_IMAGES = 32
 NUM_FEATURES = 8
+OWN_ENCODER = ConvEncoder(channels=(8, 8), steps=2, batch_size=8)
+"""In the place of one that needs a library and a file of weights."""
 
 
 def rehearsal(spec: Spec) -> Spec:
@@ -51,6 +55,16 @@ def rehearsal(spec: Spec) -> Spec:
 
 
 def _small(value: Any, files: StandIn) -> Any:
+    match value:
+        case PretrainedEncoder(run=run):
+            return evolve(value, run=rehearsal(run))
+        case LibraryEncoder():
+            return OWN_ENCODER
+        case _:
+            return _smaller(value, files)
+
+
+def _smaller(value: Any, files: StandIn) -> Any:
     if isinstance(value, tuple):
         return tuple(_small(item, files) for item in value)
     if not has(type(value)):
@@ -109,6 +123,11 @@ def _assumed_layout(spec: Spec) -> StandIn:
         case ConvGenerator(channels=channels, num_classes=num_classes):
             side = COARSEST_SIDE * doublings(channels)
             return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
+        case Mae(patch=patch, num_classes=num_classes):
+            unit = patch * getattr(spec.objective, "mask_patch", 1)
+            side = max(unit, MAE_SIDE // unit * unit)
+            classes = {"num_classes": num_classes} if num_classes else {}
+            return StandIn(height=side, width=side, num_images=NUM_IMAGES, **classes)
         case _:
             return StandIn(num_images=NUM_IMAGES)
 

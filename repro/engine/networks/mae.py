@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate, pixel_unshuffle
 
 from repro.errors import RunError
 from repro.spec import network as spec_network
+from repro.spec.encoder import mae_taps
 
 MAX_GROUPS = 32
 STEM = "conv1"
@@ -70,12 +71,7 @@ class MaeEncoder(nn.Module):
         super().__init__()
         self.patch = spec.patch
         self.layers = nn.ModuleDict(dict(_layers(spec, channels * spec.patch**2)))
-
-    @property
-    def taps(self) -> list[str]:
-        """The names of its maps, in the order of the network."""
-        numbers = {name: name.partition("_blk")[2] for name in self.layers}
-        return [name for name, number in numbers.items() if int(number or 0) % 2 == 0]
+        self.taps = mae_taps(spec.blocks)
 
     def prepared(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] with the pixels of each patch as channels."""

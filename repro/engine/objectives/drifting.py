@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from repro.engine.datasets import Images, Points
 from repro.engine.drift import drift_loss, guidance_weight
-from repro.engine.networks.conv_encoder import ConvEncoder
+from repro.engine.features.encoder import FeatureEncoder
 from repro.engine.objectives.images import draw_indices, signed
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.errors import RunError
@@ -22,7 +22,7 @@ def drifting(
     *,
     data: Images | Points,
     network_spec: Any,
-    encoder: ConvEncoder | None = None,
+    encoder: FeatureEncoder | None = None,
 ) -> Objective:
     """The objective of *spec* on images or on points, as the data are.
 
@@ -41,7 +41,7 @@ def drifting_images(
     *,
     data: Images,
     network_spec: Any,
-    encoder: ConvEncoder | None = None,
+    encoder: FeatureEncoder | None = None,
 ) -> Objective:
     """The objective of *spec* for a generator of images; *encoder* is trained, and frozen here.
 
@@ -93,7 +93,7 @@ class DriftingImages:
     members: tuple[np.ndarray, ...]
     labels: Tensor
     noise_dim: int
-    encoder: ConvEncoder | None
+    encoder: FeatureEncoder | None
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         spec = self.spec

@@ -9,7 +9,7 @@ from repro.engine.stages.evaluate import evaluate, reference
 from repro.engine.stages.prepare import prepare
 from repro.engine.stages.sample import sample
 from repro.engine.stages.select import select
-from repro.engine.stages.train import encoder, train
+from repro.engine.stages.train import encoder, export, train
 from repro.spec import Stage
 
 STAGES: Mapping[str, Callable[[Execution, Stage], Mapping[str, Any]]] = {
@@ -17,6 +17,7 @@ STAGES: Mapping[str, Callable[[Execution, Stage], Mapping[str, Any]]] = {
     "reference": reference,
     "encoder": encoder,
     "train": train,
+    "export": export,
     "calibrate": calibrate,
     "sample": sample,
     "evaluate": evaluate,

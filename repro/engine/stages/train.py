@@ -1,15 +1,22 @@
-"""Training a network, or the encoder whose features it drifts in; resumed where it was cut off."""
+"""Training a network, or the encoder whose features it drifts in; resumed where it was cut off.
+
+A network whose encoder others use leaves that as a file of its own.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from safetensors import torch as safetensors
 from torch import nn
 
 from repro.engine.builders import Materials, builder_of
 from repro.engine.checkpoint import Checkpoint as TrainingState
-from repro.engine.checkpoint import load_weights
+from repro.engine.checkpoint import load_weights, packed
 from repro.engine.device import COMPUTING, computing
 from repro.engine.execution import Execution
+from repro.engine.features.encoder import FeatureEncoder, MapFeatures
+from repro.engine.features.library import library_encoder
+from repro.engine.networks.mae import MaeEncoder
 from repro.engine.objectives.classify import classify
 from repro.engine.objectives.objective import Objective
 from repro.engine.seeds import global_stream
@@ -19,13 +26,23 @@ from repro.errors import RunError
 from repro.ledger import history, store
 from repro.ledger.records import Checkpoint, Decision
 from repro.spec import Stage
+from repro.spec.encoder import LibraryEncoder
 from repro.spec.network import ConvEncoder
-from repro.spec.plan import Training
+from repro.spec.plan import EncoderKeys, Export, Training
 from repro.spec.train import ConstantEma, CosineLr, Train
 
 
 def encoder(execution: Execution, stage: Stage) -> Mapping[str, Any]:
-    """Train the feature encoder as a classifier of the data set's labels."""
+    """Train the feature encoder as a classifier of the data set's labels, or see that it is here.
+
+    One of a library is held to its digest and opened, so that a run which cannot use it stops.
+    """
+    if isinstance(stage.spec, LibraryEncoder):
+        opened = library_encoder(stage.spec)
+        return {
+            "digest": stage.spec.digest,
+            "parameters": sum(each.numel() for each in opened.parameters()),
+        }
     data = load_images(execution, execution.only_input(stage, "prepare").spec)
     return _train(
         execution,
@@ -39,12 +56,10 @@ def encoder(execution: Execution, stage: Stage) -> Mapping[str, Any]:
 def train(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     """Train the network on its objective."""
     part: Training = stage.spec
-    data = load(execution, execution.only_input(stage, "prepare").spec)
-    encoders = execution.inputs_of(stage, "encoder")
     given = Materials(
-        data=data,
+        data=load(execution, execution.only_input(stage, "prepare").spec),
         network=part.network,
-        encoder=_trained_encoder(execution, encoders[0]) if encoders else None,
+        encoder=_encoder_of(execution, stage),
     )
     return _train(
         execution,
@@ -94,7 +109,50 @@ def _initialized(execution: Execution, seed: int, build: Callable[[], nn.Module]
         return build().to(execution.device)
 
 
-def _trained_encoder(execution: Execution, stage: Stage) -> nn.Module:
+def export(execution: Execution, stage: Stage) -> Mapping[str, Any]:
+    """Keep the averaged weights of the trained network's encoder as a file of their own."""
+    part: Export = stage.spec
+    trained = execution.only_input(stage, "train")
+    network = untrained(execution, trained)
+    weights = weights_at(execution, trained, trained.spec.train.steps)
+    load_weights(network, weights, which="ema")
+    tensors = network.get_submodule("encoder").state_dict()
+    facts = {
+        "network": part.network.kind,
+        "channels": known_of(execution, trained)["shape"][0],
+        "parameters": sum(each.numel() for each in tensors.values()),
+    }
+    execution.keep(
+        stage,
+        store.put_bytes(execution.root, packed(tensors)),
+        role="encoder",
+        name=f"{part.network.kind}-encoder.safetensors",
+        facts=facts,
+    )
+    return facts
+
+
+def exported_encoder(execution: Execution, stage: Stage, keys: EncoderKeys) -> MapFeatures:
+    """The encoder that a finished export stage left, verified, with the vectors that *keys* ask."""
+    artifact = execution.artifact(stage, "encoder")
+    network = MaeEncoder(stage.spec.network, artifact.facts["channels"])
+    network.load_state_dict(safetensors.load_file(execution.path_of(stage, "encoder")))
+    return MapFeatures(network, keys.features, norm_x=keys.norm_x).to(execution.device)
+
+
+def _encoder_of(execution: Execution, stage: Stage) -> FeatureEncoder | None:
+    """The encoder that a train stage builds on, if it does: exported, of a library, or trained."""
+    for each in execution.inputs_of(stage, "export"):
+        return exported_encoder(execution, each, stage.spec.encoder)
+    for each in execution.inputs_of(stage, "encoder"):
+        if isinstance(each.spec, LibraryEncoder):
+            return library_encoder(each.spec).to(execution.device)
+        trained: FeatureEncoder = _trained_encoder(execution, each)
+        return trained
+    return None
+
+
+def _trained_encoder(execution: Execution, stage: Stage) -> Any:
     network = untrained_encoder(execution, stage)
     last = max(each.step for each in execution.done[stage.stage_id].checkpoints)
     load_weights(network, weights_at(execution, stage, last), which="ema")

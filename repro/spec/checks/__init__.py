@@ -6,8 +6,11 @@ another has a mistake. Kinds from installed packages pass wherever nothing is kn
 
 from collections.abc import Callable, Iterator, Set
 
-from repro.spec.checks import evaluation, training
+from attrs import evolve
+
+from repro.spec.checks import encoder, evaluation, training
 from repro.spec.document import Spec
+from repro.spec.encoder import PretrainedEncoder
 from repro.spec.problems import Problem
 
 Check = Callable[[Spec], Iterator[Problem]]
@@ -25,8 +28,19 @@ def _something_to_do(spec: Spec) -> Iterator[Problem]:
         yield Problem((), "does nothing; expected [train], [[evaluate]] or [reference]")
 
 
+def _upstream_is_sound(spec: Spec) -> Iterator[Problem]:
+    match spec.encoder:
+        case PretrainedEncoder(run=run):
+            for found in check(run):
+                yield evolve(found, path=("encoder", "run", *found.path))
+        case _:
+            pass
+
+
 CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("train", "evaluate", "reference"), _something_to_do),
     *training.CHECKS,
+    (("encoder",), _upstream_is_sound),
+    *encoder.CHECKS,
     *evaluation.CHECKS,
 )

@@ -9,7 +9,7 @@ from repro.spec.document import Spec
 from repro.spec.evaluate import DatasetReference, Evaluate, Fid, Isc, Kid, Prc
 from repro.spec.fields import NUM_SEEDS
 from repro.spec.layout import holds_points, layout
-from repro.spec.objective import Denoise, Drifting
+from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.problems import KeyPath, Problem, choice, repeated
 from repro.spec.sample import (
     AdjacentStrided,
@@ -83,6 +83,9 @@ def _samples_can_be_made(spec: Spec) -> Iterator[Problem]:
         match evaluate.sample:
             case FromCheckpoint() if spec.train is None:
                 yield Problem(path, "needs a trained network, but there is no [train]")
+            case FromCheckpoint() if isinstance(spec.objective, MaskedAutoencoding):
+                msg = "the network restores images and makes none; expected a generator's spec"
+                yield Problem(path, msg)
             case FromCheckpoint() if holds_points(spec.data):
                 yield Problem(path, "the network makes points, expected one that makes images")
             case FromDataset(data=data, num_samples=wanted):
@@ -237,7 +240,7 @@ CHECKS = (
     (("reference",), _reference_is_made),
     (("evaluate",), _own_references_hold_images),
     (("evaluate",), _evaluate_names_differ),
-    (("data", "train", "evaluate"), _samples_can_be_made),
+    (("data", "objective", "train", "evaluate"), _samples_can_be_made),
     (("objective", "evaluate"), _samplers_fit),
     (("protocol", "evaluate"), _neighbours_suffice),
     (("evaluate",), _image_seeds_exist),

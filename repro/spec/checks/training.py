@@ -6,8 +6,16 @@ from typing import Any
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.layout import Layout, doublings, holds_points, layout
-from repro.spec.network import ConvGenerator, Mlp, UNet2D
-from repro.spec.objective import Denoise, Drifting, FixedAlpha, LinearSchedule, PowerLawAlpha
+from repro.spec.network import ConvGenerator, Mae, Mlp, UNet2D
+from repro.spec.objective import (
+    ClassifierTuning,
+    Denoise,
+    Drifting,
+    FixedAlpha,
+    LinearSchedule,
+    MaskedAutoencoding,
+    PowerLawAlpha,
+)
 from repro.spec.problems import Problem, dotted, repeated
 
 TRAINING = ("data", "network", "objective", "train")
@@ -24,7 +32,7 @@ def _training_is_whole(spec: Spec) -> Iterator[Problem]:
 def _network_fits_data(spec: Spec) -> Iterator[Problem]:
     if spec.data is None or spec.network is None:
         return
-    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | UNet2D):
+    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | UNet2D | Mae):
         yield Problem(("network",), f"makes images, but {spec.data.kind} holds points; use mlp")
     if layout(spec.data) and isinstance(spec.network, Mlp):
         yield Problem(("network",), f"makes points, but {spec.data.kind} holds images")
@@ -42,6 +50,10 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
             if network.num_classes != shape.num_classes:
                 msg = f"expected {shape.num_classes}, the classes of {data.kind}"
                 yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
+        case Mae(patch=patch):
+            if shape.height % patch or shape.width % patch:
+                msg = f"{patch} pixels do not divide the sides: {size}"
+                yield Problem(("network", "patch"), msg)
         case UNet2D(channels=channels):
             factor = doublings(channels)
             if shape.height % factor or shape.width % factor:
@@ -69,18 +81,60 @@ def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
     match spec.network, spec.objective:
         case ConvGenerator() | Mlp(), Denoise():
             yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
-        case UNet2D(), Drifting():
+        case UNet2D() | Mae(), Drifting():
             yield Problem(
                 ("network", "kind"), "drifting needs a generator; expected conv-generator or mlp"
             )
+        case Mae(), Denoise():
+            yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
+        case ConvGenerator() | Mlp() | UNet2D(), MaskedAutoencoding():
+            yield Problem(("network", "kind"), "masked-autoencoding needs an autoencoder: mae")
+        case Mae() as mae, MaskedAutoencoding() as objective:
+            yield from _classifier_is_tuned(mae, objective)
+        case _:
+            pass
+
+
+def _classifier_is_tuned(mae: Mae, objective: MaskedAutoencoding) -> Iterator[Problem]:
+    if objective.classify and not mae.num_classes:
+        msg = "[objective.classify] tunes a classifier, expected the number of classes, got 0"
+        yield Problem(("network", "num_classes"), msg)
+    if mae.num_classes and not objective.classify:
+        msg = "nothing trains the classifier; expected 0, or a table [objective.classify]"
+        yield Problem(("network", "num_classes"), msg)
+
+
+def _autoencoder_fits_data(spec: Spec) -> Iterator[Problem]:
+    shape = layout(spec.data) if spec.data else None
+    match spec.network, spec.objective:
+        case Mae() as mae, MaskedAutoencoding(mask_patch=mask_patch) if shape:
+            side = mask_patch * mae.patch
+            if shape.height % side or shape.width % side:
+                msg = f"{mask_patch} patches of {mae.patch} pixels do not divide"
+                path = ("objective", "mask_patch")
+                yield Problem(path, f"{msg} {shape.height} x {shape.width}")
+            if 0 < mae.num_classes < shape.num_classes:
+                msg = f"expected at least {shape.num_classes}, the classes of the data"
+                yield Problem(("network", "num_classes"), f"{msg}, got {mae.num_classes}")
+        case _:
+            pass
+
+
+def _tuning_begins(spec: Spec) -> Iterator[Problem]:
+    match spec.objective:
+        case MaskedAutoencoding(classify=ClassifierTuning(first_step=first_step)):
+            if spec.train and first_step >= spec.train.steps:
+                msg = f"expected less than train.steps = {spec.train.steps}, got {first_step}"
+                yield Problem(("objective", "classify", "first_step"), msg)
         case _:
             pass
 
 
 def _objective_fits_data(spec: Spec) -> Iterator[Problem]:
     match spec.objective:
-        case Denoise() if holds_points(spec.data):
-            yield Problem(("objective", "kind"), "denoise needs images, expected drifting")
+        case Denoise() | MaskedAutoencoding() if holds_points(spec.data):
+            msg = f"{spec.objective.kind} needs images, expected drifting"
+            yield Problem(("objective", "kind"), msg)
         case Drifting() as drifting:
             yield from _drifting_fits_data(drifting, spec.data)
         case _:
@@ -176,6 +230,8 @@ CHECKS = (
     (("network",), _unet_is_consistent),
     (("network", "objective"), _network_fits_objective),
     (("data", "objective"), _objective_fits_data),
+    (("data", "network", "objective"), _autoencoder_fits_data),
+    (("objective", "train"), _tuning_begins),
     (("objective",), _objective_is_consistent),
     (("data", "objective", "encoder"), _encoder_is_used),
     (("objective", "train"), _drifting_takes_whole_batches),
