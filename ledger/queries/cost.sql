@@ -1,13 +1,14 @@
 -- Cost against quality: seconds to make what was measured, and whether nothing cheaper is as good (on_front)
 -- Training counts up to its checkpoint, by its share of the updates; of killed attempts no time is known.
+-- Trainings below it (a pretrained encoder's) count whole.
 WITH RECURSIVE rests_on AS (
-    SELECT execution_id, stage_id AS measured, stage_id, stage_kind, done_by, inputs
+    SELECT execution_id, stage_id AS measured, stage_id, stage_kind, done_by, inputs, false AS upstream
     FROM stages
     WHERE stage_kind = 'evaluate'
     UNION
     SELECT
         stages.execution_id, measured, stages.stage_id, stages.stage_kind, stages.done_by,
-        stages.inputs
+        stages.inputs, upstream OR rests_on.stage_kind = 'train'
     FROM rests_on
     JOIN stages
         ON stages.execution_id = rests_on.execution_id
@@ -22,9 +23,15 @@ costs AS (
     SELECT
         rests_on.execution_id,
         rests_on.measured,
-        sum(elapsed_s) FILTER (rests_on.stage_kind = 'train') AS whole_training_s,
-        max(last_step) FILTER (rests_on.stage_kind = 'train') AS last_step,
-        coalesce(sum(elapsed_s) FILTER (rests_on.stage_kind = 'encoder'), 0) AS encoder_s,
+        sum(elapsed_s) FILTER (rests_on.stage_kind = 'train' AND NOT upstream) AS whole_training_s,
+        max(last_step) FILTER (rests_on.stage_kind = 'train' AND NOT upstream) AS last_step,
+        coalesce(
+            sum(elapsed_s) FILTER (
+                rests_on.stage_kind IN ('encoder', 'export')
+                OR (rests_on.stage_kind = 'train' AND upstream)
+            ),
+            0
+        ) AS encoder_s,
         sum(elapsed_s) FILTER (rests_on.stage_kind = 'sample') AS sample_s
     FROM rests_on
     JOIN stage_events

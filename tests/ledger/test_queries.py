@@ -5,13 +5,17 @@ import shlex
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from click.testing import CliRunner
 
+from repro import digest
 from repro.cli import repro
 from repro.errors import QueryError
-from repro.ledger import named_query, query
+from repro.ledger import named_query, query, segment
+from repro.ledger.fold import fold
+from repro.ledger.records import Checkpoint, Protocol, StageEvent
 from tests.ledger import example
-from tests.ledger.ledgers import execute
+from tests.ledger.ledgers import execute, measurement, start
 
 PROJECT = Path(__file__).parents[2] / "ledger"
 PAGE = (PROJECT / "README.md").read_text("utf-8")
@@ -97,6 +101,31 @@ def test_a_checkpoint_costs_its_share_of_the_training(root):
 
     assert costs["lr 2e-3", "last@100"]["cost_s"] == 212.0
     assert costs["lr 2e-3", "last@300"]["cost_s"] == 612.0
+
+
+def test_what_a_pretrained_encoder_cost_counts_whole(tmp_path):
+    """Half of 40 s for half of the updates, all 500 s of the encoder's training, and its export."""
+    ids = [name * 32 for name in "abcde"]
+    kinds = ("train", "export", "train", "sample", "evaluate")
+    took = (500.0, 1.0, 40.0, 3.0, 9.0)
+    plan = tuple(
+        {"stage_id": each, "kind": kind, "name": kind, "inputs": ids[max(0, index - 1) : index]}
+        for index, (each, kind) in enumerate(zip(ids, kinds, strict=True))
+    )
+    with segment.begin(tmp_path, evolve(start(), stages=plan)) as execution:
+        for each, last_step in ((ids[0], 1000), (ids[2], 200)):
+            execution.append(Checkpoint(stage_id=each, step=last_step, weights=digest.sha256(b"")))
+        execution.append(Protocol(protocol_id="p" * 32, facts={}))
+        execution.append(evolve(measurement(checkpoint_step=100), stage_id=ids[4]))
+        for each, kind, elapsed_s in zip(ids, kinds, took, strict=True):
+            execution.append(
+                StageEvent(
+                    stage_id=each, stage_kind=kind, name=kind, event="done", elapsed_s=elapsed_s
+                )
+            )
+    fold(tmp_path)
+
+    assert columns(answer(tmp_path, "cost"), "train_s", "cost_s") == [(521.0, 524.0)]
 
 
 def test_the_front_is_what_nothing_cheaper_beats(root):
