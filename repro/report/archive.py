@@ -491,12 +491,18 @@ class Archive:
         found = {}
         for stage in self._known_upstream(row):
             saved = self.checkpoints.get(stage.stage_id, ())
-            if stage.kind == "train":
+            what: str = stage.kind
+            if stage.kind == "train" and stage.stage_id in self.sampling(row).inputs:
                 used = self.checkpoint(row)
             else:
                 used = max(saved, key=lambda each: each.step, default=None)
+                what = stage.name if stage.kind == "train" else what  # an encoder's training
             if used is not None:
-                found[f"{stage.kind} weights after step {used.step}"] = used.weights
+                found[f"{what} weights after step {used.step}"] = used.weights
+            if stage.kind == "export":
+                lineage, files = self.lineage(row), self.files.get(stage.stage_id, ())
+                own = [each for each in files if each.execution_id in lineage]
+                found.update({f"exported {each.role}": each.sha256 for each in own})
         return found
 
     def _known_upstream(self, row: Row) -> tuple[Stage, ...]:

@@ -15,6 +15,10 @@ from repro.spec.data import (
 )
 
 MAX_DOUBLINGS = 32
+LEAST_GRID = 9
+"""The fewest patches a side of an autoencoder: halved three times, they are two. A map of one place
+has no deviation, and group normalization leaves nothing of it.
+"""
 SIZES = {
     (Cifar10, "train"): 50_000,
     (Cifar10, "test"): 10_000,
@@ -58,6 +62,15 @@ def layout(data: Dataset) -> Layout | None:
 def doublings(widths: Sequence[int]) -> int:
     """How often larger the finest map of a network is than its coarsest; a width a map."""
     return int(2 ** min(len(widths) - 1, MAX_DOUBLINGS))
+
+
+def unfit_patches(patch: int, shape: Layout) -> str:
+    """Why an autoencoder cannot cut such images into patches; nothing if it can."""
+    if shape.height % patch or shape.width % patch:
+        return f"{patch} pixels do not divide the sides"
+    if min(shape.height, shape.width) < LEAST_GRID * patch:
+        return f"expected at least {LEAST_GRID} patches of {patch} pixels a side"
+    return ""
 
 
 def holds_points(data: Dataset | None) -> bool:

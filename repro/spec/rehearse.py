@@ -30,13 +30,13 @@ from repro.spec.evaluate import (
     ShippedReference,
 )
 from repro.spec.fields import REHEARSAL
-from repro.spec.layout import doublings, layout
+from repro.spec.layout import LEAST_GRID, doublings, layout
 from repro.spec.network import ConvEncoder, ConvGenerator, Mae, UNet2D
+from repro.spec.objective import MaskedAutoencoding
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
 
 COARSEST_SIDE = 4
-MAE_SIDE = 32
 NUM_IMAGES = 64
 NUM_TEST_IMAGES = 32
 NUM_FEATURES = 8
@@ -122,14 +122,27 @@ def _assumed_layout(spec: Spec) -> StandIn:
     match spec.network:
         case ConvGenerator(channels=channels, num_classes=num_classes):
             side = COARSEST_SIDE * doublings(channels)
-            return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
-        case Mae(patch=patch, num_classes=num_classes):
-            unit = patch * getattr(spec.objective, "mask_patch", 1)
-            side = max(unit, MAE_SIDE // unit * unit)
-            classes = {"num_classes": num_classes} if num_classes else {}
-            return StandIn(height=side, width=side, num_images=NUM_IMAGES, **classes)
+        case Mae(num_classes=num_classes) if num_classes:
+            side = StandIn().height
         case _:
-            return StandIn(num_images=NUM_IMAGES)
+            side, num_classes = StandIn().height, StandIn().num_classes
+    side *= _enlargement(side, spec)
+    return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
+
+
+def _enlargement(side: int, spec: Spec) -> int:
+    """How many times larger images must be for the masked autoencoder that sees them, if one does.
+
+    Its patches, those that it hides whole, divide them, and are enough.
+    """
+    match spec:
+        case Spec(network=Mae(patch=patch), objective=MaskedAutoencoding(mask_patch=mask_patch)):
+            unit = math.lcm(side, patch * mask_patch)
+        case Spec(encoder=PretrainedEncoder(run=Spec(network=Mae(patch=patch)))):
+            unit = math.lcm(side, patch)
+        case _:
+            return 1
+    return unit // side * -(-LEAST_GRID * patch // unit)
 
 
 def _fewer_checkpoints(evaluate: Evaluate, train: Train, small: Train) -> Evaluate:

@@ -189,6 +189,8 @@ def _do(
     match stage.kind:
         case "train":
             _train(root, segment, stage, attempt.checkpoints)
+        case "export":
+            _keep(root, segment, stage, "encoder", b"encoder", "mae-encoder.safetensors")
         case "calibrate":
             segment.append(
                 Calibration(

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from repro.report.rows import Row
 from tests.report.conftest import Project, noise_spec, trained_spec
 from tests.report.fake import CALIBRATION, COMMITTED, RANDOM_DIGEST, Attempt, Made
 
+VALID = Path(__file__).parents[1] / "data" / "valid"
 BROKEN = {
     "random-weights": ("weights", Made(facts={"extractor.weights_digest": RANDOM_DIGEST})),
     "probe-before": ("probe", Made(facts={"probe.before": 8.7e-3})),
@@ -266,6 +269,29 @@ def test_changed_weights_are_refused(project: Project):
     row = project.row("trained", archive)
     weights = archive.rests_on(row)["train weights after step 2"]
     store.locate(project.root, weights).unlink()
+
+    assert "samples" in rules(row, Archive(project.root))
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["exported encoder", "masked-autoencoding weights after step 2", "train weights after step 2"],
+)
+def test_what_a_pretrained_encoder_left_must_still_be_there(project: Project, file: str):
+    """Its training and the file between the two count among what a value rests on."""
+    spec = trained_spec(("trained", 2, 0)).replace(
+        'kind = "drifting"', 'kind = "drifting"\nfeatures = ["encoder"]'
+    )
+    project.write(spec + '[encoder]\nkind = "pretrained"\nfrom = "mae.toml"\n')
+    shutil.copy(VALID / "mae.toml", project.spec.parent)
+    project.run()
+    archive = Archive(project.root)
+    row = project.row("trained", archive)
+    files = archive.rests_on(row)
+    assert len(set(files.values())) == len(files)
+    assert not rules(row, archive)
+
+    store.locate(project.root, files[file]).unlink()
 
     assert "samples" in rules(row, Archive(project.root))
 

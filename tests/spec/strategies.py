@@ -17,6 +17,13 @@ from repro.spec.data import (
     StandIn,
     SwissRoll,
 )
+from repro.spec.encoder import (
+    STATISTICS,
+    LibraryEncoder,
+    MapKeys,
+    PretrainedEncoder,
+    mae_taps,
+)
 from repro.spec.evaluate import (
     Checkpoints,
     DatasetReference,
@@ -31,13 +38,15 @@ from repro.spec.evaluate import (
     Select,
     ShippedReference,
 )
-from repro.spec.network import ConvEncoder, ConvGenerator, Mlp, UNet2D
+from repro.spec.network import ConvEncoder, ConvGenerator, Mae, Mlp, UNet2D
 from repro.spec.objective import (
+    ClassifierTuning,
     CosineSchedule,
     Denoise,
     Drifting,
     FixedAlpha,
     LinearSchedule,
+    MaskedAutoencoding,
     PowerLawAlpha,
 )
 from repro.spec.sample import (
@@ -94,17 +103,82 @@ def alphas() -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def masked_autoencoding(draw: st.DrawFn, *, channels: int = 3) -> dict[str, Any]:
+    tuned = draw(st.booleans())
+    tuning = st.builds(ClassifierTuning, first_step=st.just(0), weight=FRACTION)
+    return {
+        "data": Cifar10() if channels == 3 else FashionMnist(),
+        "network": Mae(
+            width=draw(COUNTS),
+            blocks=draw(st.tuples(*[st.integers(1, 9)] * 4)),
+            patch=draw(st.sampled_from([1, 2])),
+            num_classes=10 if tuned else 0,
+        ),
+        "objective": draw(
+            st.builds(
+                MaskedAutoencoding,
+                mask_ratio=st.floats(0.1, 0.9),
+                batch_size=COUNTS,
+                least_area=st.floats(0.1, 1),
+                flip=st.booleans(),
+                classify=tuning if tuned else st.none(),
+            )
+        ),
+    }
+
+
+@st.composite
+def map_keys(draw: st.DrawFn, taps: st.SearchStrategy[list[str]]) -> tuple[MapKeys, ...]:
+    statistics = draw(st.lists(st.sampled_from(STATISTICS), min_size=1, unique=True))
+    return (MapKeys(taps=tuple(draw(taps)), statistics=tuple(statistics)),)
+
+
+@st.composite
+def encoders(draw: st.DrawFn, *, channels: int) -> Any:
+    """An encoder of images with so many channels."""
+    upstream = draw(masked_autoencoding(channels=channels))
+    taps = st.lists(st.sampled_from(mae_taps(upstream["network"].blocks)), unique=True)
+    every: list[st.SearchStrategy[Any]] = [
+        st.builds(ConvEncoder, seed=SEEDS),
+        st.builds(
+            PretrainedEncoder,
+            run=trainings().map(lambda train: Spec(schema=1, **upstream, train=train)),
+            features=map_keys(taps),
+            norm_x=st.booleans(),
+        ),
+    ]
+    if channels == 3:
+        names = st.lists(st.sampled_from(["stages.0", "stages.1"]), min_size=1, unique=True)
+        every.append(
+            st.builds(
+                LibraryEncoder,
+                library=st.sampled_from(["torchvision", "timm"]),
+                model=st.just("resnet18"),
+                path=st.just("weights.safetensors"),
+                digest=DIGESTS,
+                features=map_keys(names),
+                standardize=st.booleans(),
+            )
+        )
+    return draw(st.one_of(every))
+
+
+@st.composite
 def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
     encoded = draw(st.booleans())
+    every: list[Any] = [Cifar10(), FashionMnist(split="test"), StandIn()]
+    data = draw(st.sampled_from(every))
     return {
-        "data": draw(st.sampled_from([Cifar10(), FashionMnist(split="test"), StandIn()])),
+        "data": data,
         "network": draw(
             st.builds(
                 ConvGenerator,
                 channels=st.lists(st.integers(1, 99), min_size=1, max_size=4).map(tuple),
             )
         ),
-        "encoder": draw(st.builds(ConvEncoder, seed=SEEDS)) if encoded else None,
+        "encoder": draw(encoders(channels=1 if data.kind == "fashion-mnist" else 3))
+        if encoded
+        else None,
         "objective": Drifting(
             features=("pixels", "encoder") if encoded else ("pixels",),
             temperatures=tuple(draw(st.sets(POSITIVE, min_size=1, max_size=4))),
@@ -176,7 +250,8 @@ def evaluations(draw: st.DrawFn, parts: dict[str, Any], *, num_samples: int) -> 
         st.builds(UniformNoise, num_samples=st.just(num_samples), seed=SEEDS),
         st.builds(FromDataset, data=st.just(Cifar10()), num_samples=st.just(num_samples)),
     ]
-    if parts and not isinstance(parts["data"], Checkerboard | SwissRoll):
+    samples = parts and not isinstance(parts["data"], Checkerboard | SwissRoll)
+    if samples and not isinstance(parts["objective"], MaskedAutoencoding):
         sampler = samplers(parts["objective"])
         sets.append(st.builds(FromCheckpoint, sampler=sampler, num_samples=st.just(num_samples)))
     names = draw(st.sets(st.from_regex(r"[a-z0-9][a-z0-9.-]{0,9}", fullmatch=True), max_size=4))
@@ -207,7 +282,11 @@ def checkpoints(train: Train) -> st.SearchStrategy[Any]:
 def specs(draw: st.DrawFn) -> Spec:
     """Any spec that passes every check."""
     parts: dict[str, Any] = draw(
-        st.just({}) | drifting_on_images() | drifting_on_points() | denoising()
+        st.just({})
+        | drifting_on_images()
+        | drifting_on_points()
+        | denoising()
+        | masked_autoencoding()
     )
     if parts:
         parts["train"] = draw(trainings(parts=1 if isinstance(parts["objective"], Drifting) else 8))

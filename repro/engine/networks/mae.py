@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, pixel_unshuffle
 from repro.errors import RunError
 from repro.spec import network as spec_network
 from repro.spec.encoder import mae_taps
+from repro.spec.layout import LEAST_GRID
 
 MAX_GROUPS = 32
 STEM = "conv1"
@@ -24,12 +25,15 @@ def mae(spec: spec_network.Mae, shape: tuple[int, int, int]) -> "Mae":
     """The untrained autoencoder of images of *shape* (channels, height, width).
 
     Raises:
-        RunError: when patches do not divide the sides.
+        RunError: when patches do not divide the sides, or are too few.
     """
     _, height, width = shape
     if height % spec.patch or width % spec.patch:
         msg = f"network.patch: {spec.patch} does not divide {height} x {width}"
         raise RunError(msg)
+    if min(height, width) < LEAST_GRID * spec.patch:
+        msg = f"network.patch: {spec.patch} leaves {height} x {width} too small to halve"
+        raise RunError(f"{msg} three times; expected at least {LEAST_GRID} patches a side")
     return Mae(spec, shape[0])
 
 

@@ -4,8 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
-from repro.spec.encoder import LibraryEncoder, MapKeys, PretrainedEncoder, mae_taps
-from repro.spec.layout import layout
+from repro.spec.encoder import (
+    LibraryEncoder,
+    MapKeys,
+    PretrainedEncoder,
+    mae_taps,
+)
+from repro.spec.layout import layout, unfit_patches
 from repro.spec.network import Mae
 from repro.spec.objective import MaskedAutoencoding
 from repro.spec.problems import Problem, choice, repeated
@@ -42,7 +47,8 @@ def _keys_differ(spec: Spec) -> Iterator[Problem]:
         for statistic in each.statistics
     ]
     yield from repeated(named, ("encoder", "features"))
-    if len(keys) > 1 and not all(each.taps for each in keys):
+    every = isinstance(spec.encoder, PretrainedEncoder) and not all(each.taps for each in keys)
+    if every and len(keys) > 1:
         msg = "a group without taps takes all maps; expected it alone, or taps in every group"
         yield Problem(("encoder", "features"), msg)
 
@@ -77,9 +83,9 @@ def _encoder_fits_data(spec: Spec) -> Iterator[Problem]:
                 msg = f"has seen {learned.channels} channels of {_said(data)}, but"
                 got = f"{_said(spec.data)} has {shape.channels}"
                 yield Problem(("encoder", "run", "data"), f"{msg} {got}")
-            if shape.height % patch or shape.width % patch:
-                msg = f"{patch} pixels do not divide {shape.height} x {shape.width}"
-                yield Problem(("encoder", "run", "network", "patch"), msg)
+            if mistake := unfit_patches(patch, shape):
+                size = f"{_said(spec.data)} is {shape.height} x {shape.width}"
+                yield Problem(("encoder", "run", "network", "patch"), f"{mistake}: {size}")
         case _:
             pass
 

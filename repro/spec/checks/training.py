@@ -5,7 +5,7 @@ from typing import Any
 
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
-from repro.spec.layout import Layout, doublings, holds_points, layout
+from repro.spec.layout import Layout, doublings, holds_points, layout, unfit_patches
 from repro.spec.network import ConvGenerator, Mae, Mlp, UNet2D
 from repro.spec.objective import (
     ClassifierTuning,
@@ -51,9 +51,8 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
                 msg = f"expected {shape.num_classes}, the classes of {data.kind}"
                 yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
         case Mae(patch=patch):
-            if shape.height % patch or shape.width % patch:
-                msg = f"{patch} pixels do not divide the sides: {size}"
-                yield Problem(("network", "patch"), msg)
+            if mistake := unfit_patches(patch, shape):
+                yield Problem(("network", "patch"), f"{mistake}: {size}")
         case UNet2D(channels=channels):
             factor = doublings(channels)
             if shape.height % factor or shape.width % factor:

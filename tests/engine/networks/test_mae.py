@@ -140,7 +140,9 @@ def test_odd_sides_are_restored():
     assert small()(grid, nothing_hidden(grid))[0].shape == grid.shape
 
 
-def test_a_patch_that_does_not_divide_is_refused():
+def test_patches_that_do_not_fit_are_refused():
     """The message names the field and the sizes."""
     with pytest.raises(RunError, match=r"network\.patch: 3 does not divide 16 x 16"):
         small(patch=3)
+    with pytest.raises(RunError, match=r"network\.patch: 2 leaves 16 x 16 too small to halve"):
+        small(patch=2)

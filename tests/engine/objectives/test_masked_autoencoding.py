@@ -26,7 +26,7 @@ from repro.spec import network as networks
 from repro.spec.data import Digits
 from repro.spec.objective import ClassifierTuning, MaskedAutoencoding
 
-SPEC = MaskedAutoencoding(batch_size=64, least_area=1.0, flip=False)
+SPEC = MaskedAutoencoding(batch_size=32, least_area=1.0, flip=False)
 TUNED = evolve(SPEC, classify=ClassifierTuning(first_step=10, ramp_steps=4))
 NETWORK = networks.Mae(width=8, blocks=(1, 1, 1, 1), num_classes=10)
 
@@ -36,15 +36,16 @@ def seeded(seed: int = 0) -> Generator:
 
 
 def digits() -> Images:
+    """Real digits, every pixel four of them: sides of 16."""
     data = datasets.LOADERS[Digits](Digits(), None)  # type: ignore[arg-type]
     assert isinstance(data, Images)
-    return data
+    return evolve(data, images=data.images.repeat(2, axis=1).repeat(2, axis=2))
 
 
 def network() -> Mae:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return mae(NETWORK, (1, 8, 8))
+        return mae(NETWORK, (1, 16, 16))
 
 
 def loss(spec: MaskedAutoencoding, *, step: int = 0, seed: int = 0) -> LossOut:
@@ -53,19 +54,19 @@ def loss(spec: MaskedAutoencoding, *, step: int = 0, seed: int = 0) -> LossOut:
 
 
 def test_learns_to_restore_digits():
-    """Eighty updates on real digits take the error below two thirds of what it was."""
+    """Forty updates on real digits take the error below three quarters of what it was."""
     model, errors = network(), list[float]()
     objective = masked_autoencoding(SPEC, data=digits(), network_spec=NETWORK)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 
-    for step in range(80):
+    for step in range(40):
         out = objective.loss(model, step=step, micro=0, generator=seeded(step))
         optimizer.zero_grad()
         out.loss.backward()
         optimizer.step()
         errors.append(out.values["reconstruction"])
 
-    assert sum(errors[-8:]) < 2 / 3 * sum(errors[:8])
+    assert sum(errors[-5:]) < 0.75 * sum(errors[:5])
 
 
 def test_the_error_is_summed_over_channels_and_averaged_over_hidden_places():
@@ -160,8 +161,8 @@ def test_unfit_data_are_refused():
     """Points, sides that hold no whole number of patches, classes without a logit."""
     with pytest.raises(RunError, match="needs images"):
         refused(datasets.Points(draw=lambda *_: torch.empty(0), digest=""))
-    with pytest.raises(RunError, match="2 patches of 8 pixels do not divide 8 x 8"):
-        refused(digits(), patch=8)
+    with pytest.raises(RunError, match="2 patches of 16 pixels do not divide 16 x 16"):
+        refused(digits(), patch=16)
     with pytest.raises(RunError, match=r"has 10 classes; raise it to 10"):
         refused(digits(), TUNED, num_classes=9)
 
