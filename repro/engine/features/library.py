@@ -134,18 +134,22 @@ def standardized(feature_map: Tensor) -> Tensor:
 
 def _resizing(length: int, side: int) -> Tensor:
     """The matrix [side, length] that resizes a line of pixels."""
-    units = torch.eye(length)[None, :, :, None]
-    size = (side, 1)
-    return interpolate(units, size, mode="bilinear", antialias=True)[0, :, :, 0].T
+    # An identity, resized one way: torch 2.13 resizes an image of a single column wrongly.
+    units = torch.eye(length)[None, None]
+    return interpolate(units, (side, length), mode="bilinear", antialias=True)[0, 0]
 
 
 def _keep(found: dict[str, Tensor], name: str, module: nn.Module, given: Any, put_out: Any) -> None:
     """Remember the first tensor that a module puts out; of several calls, the last."""
-    del module, given
-    tensors = put_out.values() if isinstance(put_out, Mapping) else put_out
-    first = put_out if isinstance(put_out, Tensor) else next(iter(tensors))
-    if isinstance(first, Tensor):
-        found[name] = first
+    match put_out:
+        case Tensor():
+            found[name] = put_out
+        case (first, *_):
+            _keep(found, name, module, given, first)
+        case Mapping() if put_out:
+            _keep(found, name, module, given, next(iter(put_out.values())))
+        case _:
+            pass  # whoever wants the map says that there is none
 
 
 def _require_pinned(path: Path, spec: LibraryEncoder) -> None:
