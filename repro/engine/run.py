@@ -27,7 +27,7 @@ from repro.engine.plan import (
     plan,
 )
 from repro.engine.progress import Progress, Silent
-from repro.errors import IntegrityError, ResourceError, RunError
+from repro.errors import IntegrityError, LedgerError, ResourceError, RunError
 from repro.ledger import history, provenance, segment
 from repro.ledger.fold import fold
 from repro.ledger.history import DoneStage
@@ -228,7 +228,12 @@ def _execute(job: _Job) -> Outcome:
 
 
 def _fold(job: _Job) -> None:
-    folded = fold(job.root)
+    """Bring the database up to the run. What it lacks, the next question adds."""
+    try:
+        folded = fold(job.root)
+    except LedgerError as error:
+        job.progress.notify(f"warning: recorded, but not in the database yet: {error}")
+        return
     for problem in folded.problems if folded else ():
         job.progress.notify(f"warning: {problem}")
 
