@@ -21,6 +21,7 @@ from repro.errors import IntegrityError, LedgerError, RunError, SpecError
 from repro.ledger import history, segment
 from repro.ledger.chain import ChainError
 from repro.ledger.history import Execution
+from repro.ledger.lease import heartbeat
 from repro.ledger.provenance import ENVIRONMENT
 from repro.ledger.records import Decision, Facts, Provenance, Record, Start
 from repro.spec import Spec, load, run_id, spec_of, structure
@@ -82,7 +83,8 @@ def rerun(
     said = _records(root, original)
     known = {each.provider: each.value for each in said if isinstance(each, Provenance)}
     spec = _spec(original.start, known)
-    with segment.begin(root, _start(original.start)) as record:
+    record = segment.begin(root, _start(original.start))
+    with record, heartbeat(history.segment_path(root, record.execution_id)):
         own = (folder or root / "reruns" / record.execution_id).absolute()
         _make(own)
         code = materialize(root, known, own / "code")
@@ -121,7 +123,7 @@ def _finished(root: Path, beginning: str) -> Execution:
 
 
 def _records(root: Path, execution: Execution) -> list[Record | None]:
-    path = root / "segments" / f"{execution.execution_id}.jsonl"
+    path = history.segment_path(root, execution.execution_id)
     try:
         return [history.decoded(line) for line in history.read_lines(path)]
     except ChainError as error:

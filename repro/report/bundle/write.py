@@ -15,7 +15,7 @@ from attrs import frozen
 
 from repro import digest
 from repro.errors import IntegrityError, LedgerError
-from repro.ledger import durable, store
+from repro.ledger import durable, history, store
 from repro.ledger.head import statement as statement_of
 from repro.ledger.privacy import holds_secret
 from repro.report.bundle import crate, verify_bundle
@@ -120,7 +120,7 @@ def _copied(root: Path, folder: Path, content: Content) -> Iterator[BundledFile]
     """
     for name, said in content.segments.items():
         path = f"ledger/segments/{name}.jsonl"
-        with (root / "segments" / f"{name}.jsonl").open("rb") as segment:
+        with history.segment_path(root, name).open("rb") as segment:
             data = segment.read(said.size_bytes)
         if holds_secret(data):
             raise LedgerError(
