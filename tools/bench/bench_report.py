@@ -221,8 +221,8 @@ def _conditions(num_runs: int, rounds: int) -> str:
         f"{num_runs + 1:,} runs in the ledger, of three evaluations and {NUM_STEPS} steps of"
         f" {len(CURVES)} curves each; the whole command, medians of {rounds} rounds, warm page"
         f" cache, load average {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores. The target is"
-        f" {TARGET_S} s for the first line. Features of four dimensions, and the runs share the files of one: evidence adds"
-        " what SHA-256 and the formulas cost on its bytes."
+        f" {TARGET_S} s for the first line. Features of four dimensions, and the runs share the"
+        " files of one: evidence adds what SHA-256 and the formulas cost on its bytes."
     )
 
 
