@@ -295,6 +295,25 @@ def test_a_file_touched_while_it_goes_stays(root):
     assert store.check(root, sha256)
 
 
+def test_a_file_touched_while_it_is_moved_aside_is_put_back(root, monkeypatch):
+    """A writer that finds the bytes just before they are moved has them again just after."""
+    (root / "segments").mkdir(parents=True)
+    sha256 = store.put_bytes(root, b"orphan").sha256
+    grown_old(root)
+    touched_ns = store.locate(root, sha256).stat().st_mtime_ns
+    move = Path.rename
+
+    def touched(path: Path, target: Path) -> Path:
+        os.utime(path)
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "rename", touched)
+
+    assert not store.remove(root, sha256, touched_ns=touched_ns)
+    assert store.check(root, sha256)
+    assert list(root.glob("objects/*.part")) == []
+
+
 def test_a_cut_off_removal_is_undone(root):
     """A file that was moved aside by a killed collection is put back, and judged again."""
     execute(root)
