@@ -36,14 +36,15 @@ def write_once(root: Path, say: Say, seed: int) -> None:
     with segment.begin(root, start(f"{seed}")) as execution:
         name = execution.execution_id
         say("record", name, 0, "start")
-        for number in range(4):
-            say("record", name, execution.append(_note(number)), "decision")
-            say("record", name, execution.append(_note(number), durable=False), "decision")
-            for step in range(3 * number, 3 * number + 3):
+        for number in range(0, 12, 3):
+            say("note", name, execution.append(_note(number)), number)
+            say("note", name, execution.append(_note(-number), durable=False), -number)
+            for step in range(number, number + 3):
                 execution.log(TRAIN, step, {"loss": 1 / (1 + step)})
-            for seq in execution.append_all([_note(number), _note(number)]):
-                say("record", name, seq, "decision")
-            say("logged", name, TRAIN, 3 * number + 3)
+            first, second = execution.append_all([_note(number + 1), _note(number + 2)])
+            say("logged", name, TRAIN, number + 3)
+            say("note", name, first, number + 1)
+            say("note", name, second, number + 2)
         execution.log(TRAIN, 12, {"loss": 0.0})
         execution.flush()
         say("logged", name, TRAIN, 13)
@@ -90,7 +91,7 @@ def fold_on(root: Path, say: Say, seed: int) -> None:
 def fold_once(root: Path, say: Say, seed: int) -> None:
     """An execution of two records, and a fold."""
     with segment.begin(root, start("folded")) as execution:
-        say("record", execution.execution_id, execution.append(_note(seed)), "decision")
+        say("note", execution.execution_id, execution.append(_note(seed)), seed)
     say("sealed", execution.execution_id)
     fold.fold(root)
 
