@@ -245,7 +245,7 @@ def outcome(peer: Peer, folder: Path, attack: Callable[[Path], None] | None, bef
         try:
             attack(folder)
         except sqlite3.IntegrityError as error:
-            return f"refused: {error}"
+            return f"refused: {str(error).partition(':')[0]}"
     read = peer.call("read", folder)
     if read.returncode:
         return f"reading fails: {last_line(read.stderr)}"
