@@ -11,7 +11,11 @@ head         one digest over all seals, and the statement that it is the digest 
 against      holds the ledger to heads that were taken earlier
 signing      signed statements
 show         a run and its executions as plain data
+gc           removes artifacts that nothing rests on, and leaves tombstones
+retention    which artifacts must stay, and why
+accounts     what every execution says of artifacts
 provenance   which code, on which machine, in which environment
+privacy      keeps secrets and home folders out of all of this
 
 Importing this does not load DuckDB; the first question in SQL does.
 """
