@@ -13,8 +13,8 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from operator import index
 from pathlib import Path
@@ -145,7 +145,7 @@ class Segment:
         """
         self._require_open()
         said = [(each.kind, records.encode(each)) for each in added]
-        with self._lock:
+        with self._writing():
             self._write_logged()
             first = self._add(said)
             self._sync_if_due(durable=durable)
@@ -167,7 +167,7 @@ class Segment:
         numbers = tuple(map(float, values.values()))
         self._logged.append([stage_id, index(step), tuple(values), numbers, _UNWRITTEN])
         if len(self._logged) >= _MAX_MOMENTS:
-            with self._lock:
+            with self._writing():
                 self._write_logged()
         elif not self._awake:
             self._wake_writer()
@@ -178,8 +178,7 @@ class Segment:
         Raises:
             LedgerError: it could not be stored, or nothing may be added any more.
         """
-        self._require_open()
-        with self._lock:
+        with self._writing():
             self._write_logged()
             self._sync()
 
@@ -189,8 +188,7 @@ class Segment:
         Raises:
             LedgerError: it could not be stored; the execution will show as interrupted.
         """
-        self._require_open()
-        with self._lock:
+        with self._writing():
             if not self._resume_at_end().sealed:  # as it is when an interrupt came just after
                 self._write_logged()
                 tip, tree = self._end
@@ -230,21 +228,33 @@ class Segment:
             return
         raise LedgerError(f"{self._path}: nothing can be added: it {problem}")
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the lock, and the file open, while the block writes; say what goes wrong.
+
+        Raises:
+            LedgerError: a write failed, or nothing may be added any more.
+        """
+        self._require_open()  # first, because in a forked child nobody may ever give the lock back
+        with self._lock:
+            self._require_open()  # again, because a failed sync in the thread closes the file
+            try:
+                yield
+            except OSError as error:
+                raise disk.refused(self._path, error, what="the record is not stored") from error
+
     def _add(self, said: Sequence[tuple[str, bytes]]) -> int:
         """Write records, each a kind and its data, at once; returns the first one's number."""
-        try:
-            tip = self._resume_at_end()
-            if tip.sealed:
-                raise LedgerError(f"{self._path}: nothing can be added: it is sealed")
-            first, now, lines = tip.seq, self._now(), []
-            for kind, data in said:
-                raw = render(seq=tip.seq, time=now, kind=kind, data=data, prev=tip.hash)
-                tip = tip.after(raw, kind=kind)
-                lines.append((raw, kind))
-            self._write(b"".join(raw + b"\n" for raw, _ in lines))
-            self._advance(lines)
-        except OSError as error:
-            raise disk.refused(self._path, error, what="the record is not stored") from error
+        tip = self._resume_at_end()
+        if tip.sealed:
+            raise LedgerError(f"{self._path}: nothing can be added: it is sealed")
+        first, now, lines = tip.seq, self._now(), []
+        for kind, data in said:
+            raw = render(seq=tip.seq, time=now, kind=kind, data=data, prev=tip.hash)
+            tip = tip.after(raw, kind=kind)
+            lines.append((raw, kind))
+        self._write(b"".join(raw + b"\n" for raw, _ in lines))
+        self._advance(lines)
         return first
 
     def _write_logged(self) -> None:
@@ -295,23 +305,23 @@ class Segment:
             time.sleep(WRITE_EVERY_S)
             self._waiting.clear()
             self._awake = False  # before the writing, so that what comes meanwhile wakes it again
-            with self._lock:
-                if self._closed or self._exiting:
-                    return
-                try:
+            try:
+                with self._writing():
+                    if self._exiting:
+                        return
                     self._write_logged()
-                except LedgerError:
-                    self._waiting.set()  # the next append says why; until then the moments wait
+            except LedgerError:
+                if self._closed:
+                    return
+                self._waiting.set()  # the next append says why; until then the moments wait
 
     def _leave(self) -> None:
         """At the interpreter's exit, write what was logged and let the thread take no lock more."""
         if os.getpid() != self._pid:
             return
-        with self._lock:
-            self._exiting = True
-            if not self._closed:
-                with suppress(LedgerError):
-                    self._write_logged()
+        self._exiting = True
+        with suppress(LedgerError), self._writing():
+            self._write_logged()
 
     def _resume_at_end(self) -> Tip:
         """Where the file ends, also after an interrupt or a failure in the middle of a write."""

@@ -322,6 +322,24 @@ def test_a_failed_sync_ends_the_segment(tmp_path, monkeypatch):
         execution.append(NOTE)
 
 
+def test_a_failed_sync_in_the_background_ends_the_segment(tmp_path, monkeypatch):
+    """When the thread cannot sync, the next call says so, and the file is left alone."""
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    execution = segment.begin(tmp_path, start())
+    monkeypatch.setattr(segment, "SYNC_EVERY_S", 0.0)
+    monkeypatch.setattr(os, "fsync", fails)
+    log(execution, 1)
+    wait_until(lambda: execution._closed != "")
+
+    for call in (lambda: log(execution, 2), execution.flush, lambda: execution.append(NOTE)):
+        with pytest.raises(LedgerError, match="could not be synced"):
+            call()
+    assert curve(tmp_path) == [(1, 0.5)]
+
+
 def test_an_interrupt_between_write_and_bookkeeping(tmp_path, monkeypatch):
     """Control-C just after a write neither loses the record nor breaks the chain."""
     execution = segment.begin(tmp_path, start())
