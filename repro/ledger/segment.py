@@ -301,25 +301,24 @@ class Segment:
                     atexit.register(self._leave)
 
     def _write_regularly(self) -> None:
-        while self._waiting.wait():
+        while not (self._closed or self._exiting):
             time.sleep(WRITE_EVERY_S)
-            self._waiting.clear()
-            self._awake = False  # before the writing, so that what comes meanwhile wakes it again
-            try:
-                with self._writing():
-                    if self._exiting:
-                        return
+            if not self._logged:
+                self._waiting.clear()
+                self._awake = False  # from here on a call that logs sets the event
+                if not self._logged:
+                    self._waiting.wait()
+                continue
+            with suppress(LedgerError), self._writing():  # the next append says why it failed
+                if not self._exiting:
                     self._write_logged()
-            except LedgerError:
-                if self._closed:
-                    return
-                self._waiting.set()  # the next append says why; until then the moments wait
 
     def _leave(self) -> None:
         """At the interpreter's exit, write what was logged and let the thread take no lock more."""
         if os.getpid() != self._pid:
             return
         self._exiting = True
+        self._waiting.set()
         with suppress(LedgerError), self._writing():
             self._write_logged()
 

@@ -477,7 +477,9 @@ def writer(root: Path, steps: int) -> subprocess.Popen[bytes]:
 def test_a_killed_writer_loses_nothing_it_was_told(tmp_path):
     """After kill -9 every acknowledged record is there, and the execution shows as interrupted."""
     process = writer(tmp_path, 1_000_000)
-    time.sleep(0.7)
+    assert process.stdout
+    process.stdout.readline()
+    time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     acknowledged = [int(line) for line in process.communicate()[0].splitlines()[:-1]]
 
