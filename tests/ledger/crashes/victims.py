@@ -127,8 +127,8 @@ def collect_once(root: Path, say: Say, seed: int) -> None:
         raise RuntimeError
     with suppress(LeaseHeldError):
         collection = gc.collect(root, delete=True)
-        for each in collection.gone:
-            say("removed", collection.execution_id, each.sha256)
+        for gone in collection.gone:
+            say("removed", collection.execution_id, gone.sha256)
 
 
 def _garbage(seed: int) -> list[bytes]:
