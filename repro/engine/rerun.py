@@ -21,7 +21,6 @@ from repro.errors import IntegrityError, LedgerError, RunError, SpecError
 from repro.ledger import history, segment
 from repro.ledger.chain import ChainError
 from repro.ledger.history import Execution
-from repro.ledger.lease import heartbeat
 from repro.ledger.provenance import ENVIRONMENT
 from repro.ledger.records import Decision, Facts, Provenance, Record, Start
 from repro.spec import Spec, load, run_id, spec_of, structure
@@ -83,8 +82,7 @@ def rerun(
     said = _records(root, original)
     known = {each.provider: each.value for each in said if isinstance(each, Provenance)}
     spec = _spec(original.start, known)
-    record = segment.begin(root, _start(original.start))
-    with record, heartbeat(history.segment_path(root, record.execution_id)):
+    with segment.begin(root, _start(original.start)) as record:
         own = (folder or root / "reruns" / record.execution_id).absolute()
         _make(own)
         code = materialize(root, known, own / "code")
