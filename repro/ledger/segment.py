@@ -110,7 +110,8 @@ os.register_at_fork(after_in_child=lambda: setattr(_ThisProcess, "pid", os.getpi
 class Segment:
     """An execution's open record. As a context manager it seals itself with how the block ended.
 
-    While the block lasts, a heartbeat tells other machines that the execution lives. Only the process that began it may add to it: a forked child is refused.
+    While the block lasts, a heartbeat tells other machines that the execution lives. Only the
+    process that began it may add to it: a forked child is refused.
     """
 
     def __init__(self, path: Path, descriptor: int, *, now: Callable[[], datetime]) -> None:
