@@ -90,8 +90,11 @@ class Inserter:
         self._connection = connection
         self._batches: dict[str, list[bytes]] = {kind: [] for kind in schema.TABLES}
 
-    def add(self, line: Line, execution_id: str) -> None:
-        """Take a line in; kinds that only a newer version knows have no table."""
+    def add(self, line: Line, opening: bytes) -> None:
+        """Take a line in; kinds that only a newer version knows have no table.
+
+        `opening` is that of the lines of its segment.
+        """
         batch = self._batches.get(line.kind)
         if batch is None:
             return
@@ -99,7 +102,7 @@ class Inserter:
         if line.kind == Progress.kind and "step" in line.data:
             now = {"seq": line.seq, "time": line.time, "data": as_curves(line.data)}
             raw = orjson.dumps(now)
-        batch.append(b'{"execution_id":"%b",%b' % (execution_id.encode(), raw[1:]))
+        batch.append(opening + raw[1:])
         if len(batch) >= _BATCH_LINES:
             self._insert(line.kind)
 
@@ -108,6 +111,11 @@ class Inserter:
         for kind, batch in self._batches.items():
             if batch:
                 self._insert(kind)
+
+    @staticmethod
+    def opening(execution_id: str) -> bytes:
+        """What begins every line of a segment in place of its brace."""
+        return b'{"execution_id":"%b",' % execution_id.encode()
 
     def _insert(self, kind: str) -> None:
         statement, shape = schema.insertion(kind)
@@ -233,11 +241,11 @@ class _Reader:
         name = path.stem
         self._seen.add(name)
         tip = self._known.get(name, Tip())
-        last, size_bytes = None, tip.size_bytes
+        last, size_bytes, opening = None, tip.size_bytes, Inserter.opening(name)
         try:
             for last in new_lines(path, tip):
                 size_bytes += len(last.raw) + 1
-                self._inserter.add(last, name)
+                self._inserter.add(last, opening)
         except ChainError as error:
             self.problems.append(f"{path}: {error}; `verify` says more")
         if last is not None:

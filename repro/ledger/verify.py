@@ -7,27 +7,18 @@ the executions that did them. An artifact that was removed on purpose has a tomb
 counted, not missed.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import frozen
 
 from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import history, store
 from repro.ledger.against import against, against_kept
-from repro.ledger.chain import ChainError, Line
 from repro.ledger.comparison import Comparison, beside
 from repro.ledger.findings import Finding
-from repro.ledger.records import (
-    Artifact,
-    Checkpoint,
-    Measurement,
-    Record,
-    StageEvent,
-    Start,
-    Tombstone,
-)
+from repro.ledger.reading import Reader
 
 _NO_FILE = "no file"
 
@@ -45,30 +36,6 @@ class Verified:
     num_records: int
     num_artifacts: int
     num_removed: int
-
-
-@frozen(kw_only=True)
-class _Named:
-    """An artifact, and the record that named it."""
-
-    sha256: str
-    stage_id: str | None
-    seq: int
-
-
-@frozen(kw_only=True)
-class _Segment:
-    """A segment up to its first break: what it names and what it rests on.
-
-    `inputs` are its planned stages, each with those that it builds on; `reused` are stages that
-    another execution did, each with that execution. `removed` are artifacts with a tombstone here,
-    each with the executions that had named it.
-    """
-
-    named: list[_Named] = field(factory=list)
-    inputs: dict[str, tuple[str, ...]] = field(factory=dict)
-    reused: dict[str, str] = field(factory=dict)
-    removed: list[tuple[str, tuple[str, ...]]] = field(factory=list)
 
 
 def verify(root: Path, execution_id: str | None = None) -> list[Finding]:
@@ -90,7 +57,7 @@ def verify_records(root: Path, execution_ids: Collection[str]) -> list[Finding]:
     """
     history.require(root)
     with beside(root) as comparison:
-        reader = _Reader(root, comparison)
+        reader = Reader(root, comparison)
         read = {*execution_ids, *reader.follow(execution_ids)}
         for name in sorted(read):
             reader.segment(name)
@@ -113,7 +80,9 @@ def examine(
     of_heads = [] if head is None else against(root, head, key=key)
     with beside(root) as comparison:
         chosen = _chosen(root, comparison, execution_id)
-        reader = _Reader(root, comparison)
+        reader = Reader(root, comparison)
+        if chosen is None:
+            reader.read_all()
         whole = reader.names if chosen is None else chosen
         rests_on = reader.follow(whole)
         read = whole | rests_on.keys()
@@ -162,138 +131,6 @@ def _chosen(root: Path, comparison: Comparison, beginning: str | None) -> set[st
     if not found:
         raise LedgerError(f"{root}: no run and no execution has an id that begins {beginning!r}")
     return found
-
-
-class _Reader:
-    """The segments, each read once, with the findings about them."""
-
-    def __init__(self, root: Path, comparison: Comparison) -> None:
-        self.findings: list[Finding] = []
-        self.num_records = 0
-        self._root = root
-        self._paths = {path.stem: path for path in history.segment_paths(root)}
-        self._comparison = comparison
-        self._read: dict[str, _Segment] = {}
-
-    @property
-    def names(self) -> set[str]:
-        """The executions that have a segment."""
-        return set(self._paths)
-
-    def segment(self, name: str) -> _Segment:
-        """What an execution says; nothing if its segment is gone, which the comparison tells."""
-        if name not in self._read:
-            self._read[name] = self._taken_in(name)
-        return self._read[name]
-
-    def follow(self, names: Iterable[str]) -> Mapping[str, set[str]]:
-        """The stages that these executions rest on, by the execution that did or reused each."""
-        found: dict[str, set[str]] = {}
-        waiting = [(name, stage) for name in sorted(names) for stage in self.segment(name).inputs]
-        while waiting:
-            name, stage = waiting.pop()
-            if stage not in found.setdefault(name, set()):
-                found[name].add(stage)
-                segment = self.segment(name)
-                waiting += [(name, each) for each in segment.inputs.get(stage, ())]
-                if stage in segment.reused:
-                    waiting.append((segment.reused[stage], stage))
-        return found
-
-    def removed(self, gone: Mapping[str, str | None]) -> set[str]:
-        """Those of these artifacts that have a tombstone, also one of a moment ago.
-
-        It must cover the execution that named the artifact last: what was made anew counts.
-        """
-        if not gone:
-            return set()
-        self._paths |= {path.stem: path for path in history.segment_paths(self._root)}
-        for each in history.executions(self._root):
-            if each.start.purpose == "gc":
-                self.segment(each.execution_id)
-        return {
-            sha256
-            for segment in self._read.values()
-            for sha256, named_by in segment.removed
-            if sha256 in gone and gone[sha256] in (None, *named_by)
-        }
-
-    def _taken_in(self, name: str) -> _Segment:
-        segment, num_records = _Segment(), 0
-        if name not in self._paths:
-            return segment
-        file, num_findings = f"segments/{name}.jsonl", len(self.findings)
-        try:
-            for line in history.read_lines(self._paths[name]):
-                _take_in(segment, line, history.decoded(line))
-                self._comparison.add(name, line)
-                num_records += 1
-        except ChainError as error:
-            self.findings.append(_of_chain(file, error))
-        except OSError as error:
-            problem, found = "the segment cannot be read", str(error.strerror)
-            self.findings.append(
-                Finding(file=file, problem=problem, expected="a file", found=found)
-            )
-        self.num_records += num_records
-        whole = len(self.findings) == num_findings
-        self.findings += self._comparison.end(name, num_records, whole=whole)
-        return segment
-
-
-def _take_in(segment: _Segment, line: Line, record: Record | None) -> None:
-    """Keep what a record says of artifacts and of stages.
-
-    Raises:
-        ChainError: it starts a run that it does not hold the spec of, or has a senseless plan.
-    """
-    match record:
-        case Start():
-            history.recorded_spec(record)
-            segment.inputs.update(_plan(record))
-        case StageEvent(event="reused", stage_id=stage_id, facts=facts):
-            segment.reused[stage_id] = str(facts.get("execution_id"))
-        case Artifact() | Checkpoint() | Measurement():
-            segment.named.extend(
-                _Named(sha256=sha256, stage_id=record.stage_id, seq=line.seq)
-                for sha256 in _digests(record)
-            )
-        case Tombstone():
-            segment.removed.append((record.sha256, tuple(record.facts.get("executions", ()))))
-        case _:
-            pass
-
-
-def _plan(start: Start) -> dict[str, tuple[str, ...]]:
-    try:
-        return {str(each["stage_id"]): tuple(map(str, each["inputs"])) for each in start.stages}
-    except (KeyError, TypeError) as error:
-        problem = "is not a possible plan"
-        expected = "stages with stage_id and inputs"
-        raise ChainError(0, problem, expected=expected, found=repr(error)) from error
-
-
-def _digests(record: Artifact | Checkpoint | Measurement) -> list[str]:
-    """The artifacts that a record names."""
-    named: list[str | None]
-    match record:
-        case Artifact():
-            named = [record.sha256]
-        case Checkpoint():
-            named = [record.weights, record.state]
-        case Measurement():
-            named = [record.samples, record.features, record.influence, record.reference]
-    return [each for each in named if each is not None]
-
-
-def _of_chain(file: str, broken: ChainError) -> Finding:
-    return Finding(
-        file=file,
-        record=broken.record,
-        problem=broken.problem,
-        expected=broken.expected,
-        found=broken.found,
-    )
 
 
 def _stored(root: Path) -> set[str]:
