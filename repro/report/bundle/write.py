@@ -16,7 +16,7 @@ from attrs import frozen
 from repro import digest
 from repro.errors import IntegrityError, LedgerError
 from repro.ledger import durable, history, store
-from repro.ledger.head import statement as statement_of
+from repro.ledger.heads import statement as statement_of
 from repro.ledger.privacy import code_holds_secret, holds_secret
 from repro.report.bundle import crate, verify_bundle
 from repro.report.bundle.content import Content, gather
