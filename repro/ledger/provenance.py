@@ -21,7 +21,7 @@ from typing import Any
 
 import repro
 from repro import digest
-from repro.ledger import store
+from repro.ledger import machine, store
 from repro.ledger.privacy import cleaned, cleaned_command, code_holds_secret, secret_name
 from repro.ledger.records import Artifact, Facts, Provenance
 
@@ -249,16 +249,10 @@ def _processor() -> Provenance:
     value = {
         "model": model,
         "num_cores": os.cpu_count(),
-        "num_cores_allowed": _num_cores_allowed(),
+        "num_cores_allowed": machine.num_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
     return _ok("processor", value, *([] if model else ["the system does not tell the model"]))
-
-
-def _num_cores_allowed() -> int | None:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _cpu_model() -> str:
