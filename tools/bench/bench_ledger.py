@@ -200,7 +200,7 @@ def steps(bench: Bench) -> Iterator[Row]:
             shares.append(spent / (total - spent - writer))
     slower, call_us, writer_us = 100 * median(shares), median(in_calls), median(in_writer)
     yield Row(
-        what=f"a {1e3 * STEP_S:.0f} ms step slows by the call; beside it another thread writes; CPU",
+        what=f"a {1e3 * STEP_S:.0f} ms step slows by the call; another thread writes; CPU",
         target="0.2 %",
         found=f"{slower:.2f} % ({call_us:.1f} µs; {writer_us:.1f} µs)",
         peers={},
