@@ -197,7 +197,9 @@ def test_a_database_is_opened_to_read_alone(tmp_path):
 
         with (
             pytest.raises(ResourceError, match="attempt to write a readonly database"),
-            sqlite_file.opened(path, what="a database", expected={"runs": {"name": "text null"}}) as opened,
+            sqlite_file.opened(
+                path, what="a database", expected={"runs": {"name": "text null"}}
+            ) as opened,
         ):
             opened.execute("DELETE FROM runs")
 
