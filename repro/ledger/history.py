@@ -217,8 +217,9 @@ def find(root: Path, prefix: str) -> list[Execution]:
     ]
     names = {each.start.run_id or each.execution_id for each in found}
     if len(names) != 1:
-        several = f"fits {', '.join(sorted(names))}; write more digits" if names else "is unknown"
-        raise LedgerError(f"{root}: {prefix!r} {several}")
+        several = f"fits {', '.join(sorted(names))}; write more digits"
+        unknown = "begins no run's or execution's id; `repro sql 'FROM runs'` lists what there is"
+        raise LedgerError(f"{root}: {prefix!r} {several if names else unknown}")
     return found
 
 
