@@ -262,7 +262,7 @@ def _of_database(problem: str, expected: str, found: str) -> Finding:
 def _published(root: Path) -> tuple["DuckDBPyConnection", str]:
     """The published database, or an empty one and why it cannot be read.
 
-    Where there is none, and none can be written, nothing was ever folded here.
+    Where there is none, and none can be written, there is nothing to hold the segments against.
     """
     import duckdb
 
@@ -278,6 +278,8 @@ def _published(root: Path) -> tuple["DuckDBPyConnection", str]:
             return connection, ""
         problem = "it has another schema"
     except (duckdb.Error, LedgerError) as error:
+        if not path.exists() and not isinstance(error, fold.NewerSchemaError):
+            return _empty(), ""
         problem = str(error)
     if connection is not None:
         connection.close()
