@@ -261,7 +261,9 @@ def test_find_by_a_beginning(tmp_path):
     assert [each.execution_id for each in history.find(tmp_path, two)] == [two]
 
 
-@pytest.mark.parametrize(("beginning", "problem"), [("zz", "begins no run"), ("20", "write more digits")])
+@pytest.mark.parametrize(
+    ("beginning", "problem"), [("zz", "begins no run"), ("20", "write more digits")]
+)
 def test_find_says_what_is_wrong(tmp_path, beginning, problem):
     """A beginning that fits nothing, or several runs, is an error."""
     execute(tmp_path, "one")
