@@ -12,7 +12,7 @@ holds the identity of the one it builds on, and a recorded run can be read and r
 file. What that run needs for its weights joins the plan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import field, frozen
@@ -27,8 +27,10 @@ from repro.spec.fields import (
     location,
     matching,
     not_empty,
+    text,
 )
 from repro.spec.network import ConvEncoder
+from repro.spec.problems import KeyPath
 
 if TYPE_CHECKING:
     from repro.spec.document import Spec
@@ -92,7 +94,39 @@ class LibraryEncoder:
     channels_last: bool = False
 
 
-Encoder = ConvEncoder | PretrainedEncoder | LibraryEncoder
+SingleEncoder = ConvEncoder | PretrainedEncoder | LibraryEncoder
+
+
+@frozen(kw_only=True)
+class Member:
+    """One of several encoders; its keys begin with `name` and a slash."""
+
+    name: str = text("[a-z0-9][a-z0-9-]*")
+    encoder: SingleEncoder
+
+
+@frozen(kw_only=True)
+class SeveralEncoders:
+    """Encoders beside one another, as the drifting paper's pixel models have two."""
+
+    kind: ClassVar = "several"
+
+    members: tuple[Member, ...] = field(validator=not_empty)
+
+
+Encoder = ConvEncoder | PretrainedEncoder | LibraryEncoder | SeveralEncoders
+
+
+def singles(encoder: Encoder | None) -> Iterator[tuple[KeyPath, str, SingleEncoder]]:
+    """Each encoder of a spec with its place and its name; one that stands alone has none."""
+    match encoder:
+        case None:
+            pass
+        case SeveralEncoders(members=members):
+            for index, member in enumerate(members):
+                yield ("encoder", "members", index, "encoder"), member.name, member.encoder
+        case _:
+            yield ("encoder",), "", encoder
 
 
 def mae_taps(blocks: Sequence[int]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from attrs import has
 
 from repro.spec.data import Dataset
-from repro.spec.encoder import Encoder
+from repro.spec.encoder import Encoder, SingleEncoder
 from repro.spec.evaluate import Extractor, Metric, Reference
 from repro.spec.network import Network
 from repro.spec.objective import Alpha, NoiseSchedule, Objective
@@ -25,6 +25,7 @@ SLOTS = MappingProxyType(
         "dataset": Dataset,
         "network": Network,
         "encoder": Encoder,
+        "single-encoder": SingleEncoder,
         "objective": Objective,
         "alpha": Alpha,
         "noise-schedule": NoiseSchedule,

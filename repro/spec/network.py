@@ -8,7 +8,6 @@ from repro.spec.fields import (
     MAX_COUNT,
     MAX_SIDE,
     MAX_WIDTH,
-    REHEARSAL,
     between,
     count,
     each,
@@ -73,7 +72,7 @@ class Mae:
 
     width: int = count(default=64, rehearsal=8, most=MAX_WIDTH)
     blocks: tuple[int, int, int, int] = field(
-        default=(3, 4, 6, 3), validator=each(between(1, MAX_COUNT)), metadata={REHEARSAL: 2}
+        default=(3, 4, 6, 3), validator=each(between(1, MAX_COUNT))
     )
     patch: int = count(default=1, most=MAX_SIDE)
     num_classes: int = count(default=0, least=0)

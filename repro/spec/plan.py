@@ -13,7 +13,15 @@ from attrs import field, frozen
 from repro import digest
 from repro.spec.data import Dataset
 from repro.spec.document import SCHEMA, Spec
-from repro.spec.encoder import Encoder, LibraryEncoder, MapKeys, PretrainedEncoder
+from repro.spec.encoder import (
+    Encoder,
+    LibraryEncoder,
+    MapKeys,
+    PretrainedEncoder,
+    SeveralEncoders,
+    SingleEncoder,
+    singles,
+)
 from repro.spec.evaluate import (
     Checkpoints,
     DatasetReference,
@@ -52,20 +60,25 @@ StageKind = Literal[
 
 @frozen(kw_only=True)
 class EncoderKeys:
-    """What samples are compared by, of an encoder that was trained before."""
+    """What samples are compared by of an encoder: of one whose stages do not tell it, the maps."""
 
-    features: tuple[MapKeys, ...]
-    norm_x: bool
+    name: str
+    features: tuple[MapKeys, ...] = ()
+    norm_x: bool = False
 
 
 @frozen(kw_only=True)
 class Training:
-    """The part of a spec that decides the weights, given the stages below."""
+    """The part of a spec that decides the weights, given the stages below.
+
+    `encoders` are the keys of each encoder, in the order of the stages that leave them. One that
+    stands alone and tells its keys itself is left out.
+    """
 
     network: Network
     objective: Objective
     train: Train
-    encoder: EncoderKeys | None = field(default=None, metadata={ADDED: True})
+    encoders: tuple[EncoderKeys, ...] = field(default=(), metadata={ADDED: True})
 
 
 @frozen(kw_only=True)
@@ -171,22 +184,22 @@ def _training(spec: Spec) -> Iterator[Stage]:
         return
     inputs = [prepared := _prepare(spec.data)]
     yield prepared
-    if spec.encoder:
-        *before, encoder = _encoder(spec.encoder, prepared)
+    for _, _, each in singles(spec.encoder):
+        *before, encoder = _encoder(each, prepared)
         yield from (*before, encoder)
         inputs.append(encoder)
     part = Training(
         network=spec.network,
         objective=spec.objective,
         train=spec.train,
-        encoder=_encoder_keys(spec.encoder),
+        encoders=_encoder_keys(spec.encoder),
     )
     yield (trained := _stage("train", part, inputs, name=spec.objective.kind))
     if isinstance(spec.objective, MaskedAutoencoding):
         yield _stage("export", Export(network=spec.network), [trained], name=spec.network.kind)
 
 
-def _encoder(encoder: Encoder, prepared: Stage) -> Iterator[Stage]:
+def _encoder(encoder: SingleEncoder, prepared: Stage) -> Iterator[Stage]:
     """The stages of an encoder; the last leaves it."""
     match encoder:
         case PretrainedEncoder(run=run):
@@ -197,12 +210,15 @@ def _encoder(encoder: Encoder, prepared: Stage) -> Iterator[Stage]:
             yield _stage("encoder", encoder, [prepared], name=encoder.kind)
 
 
-def _encoder_keys(encoder: Encoder | None) -> EncoderKeys | None:
-    match encoder:
-        case PretrainedEncoder(features=features, norm_x=norm_x):
-            return EncoderKeys(features=features, norm_x=norm_x)
-        case _:
-            return None
+def _encoder_keys(encoder: Encoder | None) -> tuple[EncoderKeys, ...]:
+    if not isinstance(encoder, SeveralEncoders | PretrainedEncoder):
+        return ()
+    return tuple(
+        EncoderKeys(name=name, features=each.features, norm_x=each.norm_x)
+        if isinstance(each, PretrainedEncoder)
+        else EncoderKeys(name=name)
+        for _, name, each in singles(encoder)
+    )
 
 
 def _evaluation(spec: Spec, evaluate: Evaluate, training: tuple[Stage, ...]) -> Iterator[Stage]:

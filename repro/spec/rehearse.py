@@ -20,7 +20,7 @@ from repro.spec.data import (
     TensorFile,
 )
 from repro.spec.document import Spec
-from repro.spec.encoder import LibraryEncoder, PretrainedEncoder
+from repro.spec.encoder import LibraryEncoder, PretrainedEncoder, singles
 from repro.spec.evaluate import (
     Checkpoints,
     DatasetReference,
@@ -32,7 +32,6 @@ from repro.spec.evaluate import (
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import LEAST_GRID, doublings, layout
 from repro.spec.network import ConvEncoder, ConvGenerator, Mae, UNet2D
-from repro.spec.objective import MaskedAutoencoding
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
 
@@ -135,14 +134,13 @@ def _enlargement(side: int, spec: Spec) -> int:
 
     Its patches, those that it hides whole, divide them, and are enough.
     """
-    match spec:
-        case Spec(network=Mae(patch=patch), objective=MaskedAutoencoding(mask_patch=mask_patch)):
-            unit = math.lcm(side, patch * mask_patch)
-        case Spec(encoder=PretrainedEncoder(run=Spec(network=Mae(patch=patch)))):
-            unit = math.lcm(side, patch)
-        case _:
-            return 1
-    return unit // side * -(-LEAST_GRID * patch // unit)
+    runs = [each.run for *_, each in singles(spec.encoder) if isinstance(each, PretrainedEncoder)]
+    patches = [each.network.patch for each in (spec, *runs) if isinstance(each.network, Mae)]
+    if not patches:
+        return 1
+    hidden = getattr(spec.objective, "mask_patch", 1)
+    unit = math.lcm(side, *(patch * hidden for patch in patches))
+    return unit // side * -(-LEAST_GRID * max(patches) // unit)
 
 
 def _fewer_checkpoints(evaluate: Evaluate, train: Train, small: Train) -> Evaluate:

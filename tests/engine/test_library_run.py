@@ -24,6 +24,18 @@ side = 32
 features = [{{ taps = ["features.3"], statistics = ["mean-std"] }}]
 
 [network]"""
+SEVERAL = """[encoder]
+kind = "several"
+
+[[encoder.members]]
+name = "own"
+encoder = {{ kind = "conv-encoder", channels = [8, 8], steps = 2, batch_size = 8 }}
+
+[[encoder.members]]
+name = "theirs"
+
+[encoder.members.encoder]
+"""
 DATA = 'kind = "stand-in"\nheight = 16\nwidth = 16\nnum_images = 40\n'
 
 
@@ -67,6 +79,24 @@ def test_the_weights_are_among_the_recorded_inputs(root):
     ((status, value),) = rows
     assert status == "ok"
     assert json.loads(value).keys() == {"data stand-in", "encoder squeezenet1_1"}
+
+
+def test_several_encoders_are_compared_at_once(tmp_path):
+    """The keys of each begin with its name."""
+    spec = write(tmp_path)
+    text = spec.read_text("utf-8").replace("[encoder]\n", SEVERAL.format())
+    spec.write_text(text, encoding="utf-8")
+
+    (outcome,) = run([spec], root=tmp_path / "ledger", cache=tmp_path / "cache")
+
+    assert outcome.status == "done"
+    statement = "SELECT DISTINCT name FROM progress WHERE name LIKE 'scale/%' ORDER BY name"
+    names = [name for (name,) in query(tmp_path / "ledger", statement).rows]
+    assert names[-2:] == ["scale/theirs/features.3_mean", "scale/theirs/features.3_std"]
+    assert [name for name in names if "own/" in name] == [
+        *("scale/own/norm_x", "scale/own/stage1", "scale/own/stage1_mean", "scale/own/stage1_std"),
+        *("scale/own/stage2", "scale/own/stage2_mean", "scale/own/stage2_std"),
+    ]
 
 
 def test_missing_weights_stop_the_run_before_it_starts(tmp_path):

@@ -21,7 +21,9 @@ from repro.spec.encoder import (
     STATISTICS,
     LibraryEncoder,
     MapKeys,
+    Member,
     PretrainedEncoder,
+    SeveralEncoders,
     mae_taps,
 )
 from repro.spec.evaluate import (
@@ -160,7 +162,14 @@ def encoders(draw: st.DrawFn, *, channels: int) -> Any:
                 standardize=st.booleans(),
             )
         )
-    return draw(st.one_of(every))
+    single = st.one_of(every)
+    names = st.lists(st.sampled_from(["a", "b-2"]), min_size=1, unique=True)
+    several = names.flatmap(
+        lambda some: st.tuples(
+            *(st.builds(Member, name=st.just(each), encoder=single) for each in some)
+        )
+    )
+    return draw(single | st.builds(SeveralEncoders, members=several))
 
 
 @st.composite

@@ -8,7 +8,18 @@ import pytest
 
 from repro import digest
 from repro.errors import SpecError
-from repro.spec import Spec, canonical_spec, load, rehearsal, run_id, spec_of, stages
+from repro.spec import (
+    Spec,
+    canonical_spec,
+    dump,
+    load,
+    rehearsal,
+    run_id,
+    spec_of,
+    stages,
+    structure,
+)
+from repro.spec.data import StandIn
 from repro.spec.encoder import MapKeys, PretrainedEncoder
 from repro.spec.network import ConvEncoder, Mae
 from repro.spec.written import as_toml
@@ -191,8 +202,42 @@ def test_a_rehearsal_rehearses_the_upstream_run():
     small = rehearsal(spec)
 
     assert encoder_of(small).run == rehearsal(only(MAE))
-    assert encoder_of(small).run.network == Mae(width=8, blocks=(2, 2, 2, 2), num_classes=10)
+    assert encoder_of(small).run.network == Mae(width=8, num_classes=10)
     assert [each.kind for each in stages(small)] == [each.kind for each in stages(spec)]
+
+
+def test_several_encoders_are_below_one_training():
+    """One is exported by another run, one comes with a library; names tell their keys apart."""
+    plan = stages(only(VALID / "several.toml"))
+
+    kinds = ["prepare", "train", "export", "encoder", "train"]
+    assert [each.kind for each in plan] == kinds
+    assert plan[-1].inputs == tuple(plan[index].stage_id for index in (0, 2, 3))
+    assert [each.name for each in plan[-1].spec.encoders] == ["mae", "convnext"]
+
+
+def test_several_encoders_are_rehearsed():
+    """Each of them is small, and needs nothing."""
+    small = rehearsal(only(VALID / "several.toml"))
+
+    assert [each.kind for each in stages(small)] == [
+        *("prepare", "train", "export", "encoder", "train")
+    ]
+
+
+def test_a_rehearsal_on_files_suits_the_patches_of_every_autoencoder(tmp_path: Path):
+    """Patches of eight pixels need more of them than a generator of 32 makes."""
+    text = MAE.read_text("utf-8").replace("width = 64", "width = 64\npatch = 8")
+    folder = f'kind = "image-folder"\npath = "photos"\ndigest = "sha256:{"0" * 64}"'
+    path = write(tmp_path, mae=text.replace('kind = "cifar10"', folder))
+    path.write_text(path.read_text("utf-8").replace('kind = "cifar10"', folder), encoding="utf-8")
+
+    small = rehearsal(only(path))
+
+    for each in (small, encoder_of(small).run):
+        assert isinstance(each.data, StandIn)
+        assert (each.data.height, each.data.width) == (96, 96)
+    assert structure(dump(small)) == small
 
 
 def test_a_rehearsal_needs_no_library():

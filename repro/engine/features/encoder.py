@@ -1,7 +1,7 @@
 """A frozen network as a feature encoder: the vectors of its maps, under one key each."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -21,6 +21,23 @@ class FeatureEncoder(Protocol):
     def eval(self) -> nn.Module: ...
 
     def requires_grad_(self, requires_grad: bool = ...) -> nn.Module: ...  # noqa: FBT001 - torch's
+
+
+class SeveralFeatures(nn.Module):
+    """The features of several encoders; each key begins with the name of its encoder."""
+
+    def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Vectors [B, L, C] under each key, of images [B, C, H, W] in [-1, 1]."""
+        encoders: Mapping[str, Any] = dict(self.encoders.items())
+        return {
+            f"{name}/{key}": vectors
+            for name, encoder in encoders.items()
+            for key, vectors in encoder.features(images).items()
+        }
 
 
 class MapNetwork(Protocol):

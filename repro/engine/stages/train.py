@@ -14,7 +14,7 @@ from repro.engine.checkpoint import Checkpoint as TrainingState
 from repro.engine.checkpoint import load_weights, packed
 from repro.engine.device import COMPUTING, computing
 from repro.engine.execution import Execution
-from repro.engine.features.encoder import FeatureEncoder, MapFeatures
+from repro.engine.features.encoder import FeatureEncoder, MapFeatures, SeveralFeatures
 from repro.engine.features.library import library_encoder
 from repro.engine.networks.mae import MaeEncoder
 from repro.engine.objectives.classify import classify
@@ -141,18 +141,31 @@ def exported_encoder(execution: Execution, stage: Stage, keys: EncoderKeys) -> M
 
 
 def _encoder_of(execution: Execution, stage: Stage) -> FeatureEncoder | None:
-    """The encoder that a train stage builds on, if it does: exported, of a library, or trained."""
-    for each in execution.inputs_of(stage, "export"):
-        return exported_encoder(execution, each, stage.spec.encoder)
-    for each in execution.inputs_of(stage, "encoder"):
-        if isinstance(each.spec, LibraryEncoder):
-            return library_encoder(each.spec).to(execution.device)
-        trained: FeatureEncoder = _trained_encoder(execution, each)
-        return trained
-    return None
+    """The encoders that a train stage builds on, as one; None if there are none."""
+    part: Training = stage.spec
+    below = [execution.stages[each] for each in stage.inputs]
+    below = [each for each in below if each.kind in ("encoder", "export")]
+    keys = part.encoders or tuple(EncoderKeys(name="") for _ in below)
+    found = {
+        each.name: _single_encoder(execution, left_by, each)
+        for each, left_by in zip(keys, below, strict=True)
+    }
+    if found.keys() == {""}:
+        alone: FeatureEncoder = found[""]
+        return alone
+    return SeveralFeatures(found) if found else None
 
 
-def _trained_encoder(execution: Execution, stage: Stage) -> Any:
+def _single_encoder(execution: Execution, stage: Stage, keys: EncoderKeys) -> Any:
+    """What a stage left as an encoder: exported, of a library, or trained by the stage itself."""
+    if stage.kind == "export":
+        return exported_encoder(execution, stage, keys)
+    if isinstance(stage.spec, LibraryEncoder):
+        return library_encoder(stage.spec).to(execution.device)
+    return _trained_encoder(execution, stage)
+
+
+def _trained_encoder(execution: Execution, stage: Stage) -> nn.Module:
     network = untrained_encoder(execution, stage)
     last = max(each.step for each in execution.done[stage.stage_id].checkpoints)
     load_weights(network, weights_at(execution, stage, last), which="ema")

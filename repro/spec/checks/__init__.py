@@ -10,7 +10,7 @@ from attrs import evolve
 
 from repro.spec.checks import encoder, evaluation, training
 from repro.spec.document import Spec
-from repro.spec.encoder import PretrainedEncoder
+from repro.spec.encoder import PretrainedEncoder, singles
 from repro.spec.problems import Problem
 
 Check = Callable[[Spec], Iterator[Problem]]
@@ -29,12 +29,10 @@ def _something_to_do(spec: Spec) -> Iterator[Problem]:
 
 
 def _upstream_is_sound(spec: Spec) -> Iterator[Problem]:
-    match spec.encoder:
-        case PretrainedEncoder(run=run):
-            for found in check(run):
-                yield evolve(found, path=("encoder", "run", *found.path))
-        case _:
-            pass
+    for path, _, each in singles(spec.encoder):
+        if isinstance(each, PretrainedEncoder):
+            for found in check(each.run):
+                yield evolve(found, path=(*path, "run", *found.path))
 
 
 CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (

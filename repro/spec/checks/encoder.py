@@ -9,85 +9,94 @@ from repro.spec.encoder import (
     MapKeys,
     PretrainedEncoder,
     mae_taps,
+    singles,
 )
 from repro.spec.layout import layout, unfit_patches
 from repro.spec.network import Mae
 from repro.spec.objective import MaskedAutoencoding
-from repro.spec.problems import Problem, choice, repeated
+from repro.spec.problems import KeyPath, Problem, choice, repeated
 
 RGB = 3
 
 
-def _upstream_trains_an_encoder(spec: Spec) -> Iterator[Problem]:
-    match spec.encoder:
-        case PretrainedEncoder(run=Spec(objective=MaskedAutoencoding(), network=Mae() as mae)):
-            yield from _taps_exist(spec.encoder.features, mae_taps(mae.blocks))
-        case PretrainedEncoder(run=run):
-            trained = run.objective.kind if run.objective else "nothing"
-            msg = f"trains no encoder: its objective is {trained}, expected masked-autoencoding"
-            yield Problem(("encoder", "run"), msg)
-        case _:
-            pass
+def _encoders_are_sound(spec: Spec) -> Iterator[Problem]:
+    for path, _, encoder in singles(spec.encoder):
+        match encoder:
+            case PretrainedEncoder(run=Spec(objective=MaskedAutoencoding(), network=Mae() as mae)):
+                yield from _keys_are_sound(encoder.features, mae_taps(mae.blocks), path)
+            case PretrainedEncoder(run=run):
+                trained = run.objective.kind if run.objective else "nothing"
+                msg = f"trains no encoder: its objective is {trained}, expected masked-autoencoding"
+                yield Problem((*path, "run"), msg)
+            case LibraryEncoder():
+                yield from _library_encoder_is_named(encoder, path)
+                yield from _keys_differ(encoder.features, (*path, "features"))
+            case _:
+                pass
 
 
-def _taps_exist(keys: Sequence[MapKeys], taps: Sequence[str]) -> Iterator[Problem]:
+def _keys_are_sound(
+    keys: Sequence[MapKeys], taps: Sequence[str], path: KeyPath
+) -> Iterator[Problem]:
+    yield from _keys_differ(keys, (*path, "features"))
+    if len(keys) > 1 and not all(each.taps for each in keys):
+        msg = "a group without taps takes all maps; expected it alone, or taps in every group"
+        yield Problem((*path, "features"), msg)
     for group, each in enumerate(keys):
         for index, tap in enumerate(each.taps):
             if tap not in taps:
-                path = ("encoder", "features", group, "taps", index)
-                yield Problem(path, f"no map {tap!r}, {choice(tap, taps)}")
+                place = (*path, "features", group, "taps", index)
+                yield Problem(place, f"no map {tap!r}, {choice(tap, taps)}")
 
 
-def _keys_differ(spec: Spec) -> Iterator[Problem]:
-    keys: Sequence[MapKeys] = getattr(spec.encoder, "features", ())
+def _keys_differ(keys: Sequence[MapKeys], path: KeyPath) -> Iterator[Problem]:
     named = [
         f"{statistic} of {tap}"
         for each in keys
         for tap in each.taps or ("all maps",)
         for statistic in each.statistics
     ]
-    yield from repeated(named, ("encoder", "features"))
-    every = isinstance(spec.encoder, PretrainedEncoder) and not all(each.taps for each in keys)
-    if every and len(keys) > 1:
-        msg = "a group without taps takes all maps; expected it alone, or taps in every group"
-        yield Problem(("encoder", "features"), msg)
+    yield from repeated(named, path)
 
 
-def _library_encoder_is_named(spec: Spec) -> Iterator[Problem]:
-    match spec.encoder:
-        case LibraryEncoder(library="transformers", model=model) if model:
-            msg = f"its config.json names the model of transformers; expected none, got {model!r}"
-            yield Problem(("encoder", "model"), msg)
-        case LibraryEncoder(library="torchvision" | "timm" as library, model=""):
-            msg = f"missing, expected the name of a model of {library}"
-            yield Problem(("encoder", "model"), msg)
-        case _:
-            pass
-    if isinstance(spec.encoder, LibraryEncoder):
-        for group, each in enumerate(spec.encoder.features):
-            if not each.taps:
-                path = ("encoder", "features", group, "taps")
-                yield Problem(path, "expected the names of modules, got none")
+def _library_encoder_is_named(encoder: LibraryEncoder, path: KeyPath) -> Iterator[Problem]:
+    named = encoder.library != "transformers"
+    if named and not encoder.model:
+        msg = f"missing, expected the name of a model of {encoder.library}"
+        yield Problem((*path, "model"), msg)
+    if encoder.model and not named:
+        msg = "its config.json names the model of transformers; expected none"
+        yield Problem((*path, "model"), f"{msg}, got {encoder.model!r}")
+    for group, each in enumerate(encoder.features):
+        if not each.taps:
+            place = (*path, "features", group, "taps")
+            yield Problem(place, "expected the names of modules, got none")
 
 
-def _encoder_fits_data(spec: Spec) -> Iterator[Problem]:
+def _names_differ(spec: Spec) -> Iterator[Problem]:
+    names = [name for _, name, _ in singles(spec.encoder)]
+    yield from repeated(names, ("encoder", "members"))
+
+
+def _encoders_fit_data(spec: Spec) -> Iterator[Problem]:
     shape = layout(spec.data) if spec.data else None
     if shape is None:
         return
-    match spec.encoder:
-        case LibraryEncoder() if shape.channels != RGB:
-            yield Problem(("encoder",), f"takes RGB images, but {_said(spec.data)} is grey")
-        case PretrainedEncoder(run=Spec(data=data, network=Mae(patch=patch))):
-            learned = layout(data) if data else None
-            if learned and learned.channels != shape.channels:
-                msg = f"has seen {learned.channels} channels of {_said(data)}, but"
-                got = f"{_said(spec.data)} has {shape.channels}"
-                yield Problem(("encoder", "run", "data"), f"{msg} {got}")
-            if mistake := unfit_patches(patch, shape):
-                size = f"{_said(spec.data)} is {shape.height} x {shape.width}"
-                yield Problem(("encoder", "run", "network", "patch"), f"{mistake}: {size}")
-        case _:
-            pass
+    for path, _, encoder in singles(spec.encoder):
+        match encoder:
+            case LibraryEncoder() if shape.channels != RGB:
+                yield Problem(path, f"takes RGB images, but {_said(spec.data)} is grey")
+            case PretrainedEncoder(run=Spec(data=data, network=Mae(patch=patch))):
+                learned = layout(data) if data else None
+                if learned and learned.channels != shape.channels:
+                    msg = f"has seen {learned.channels} channels of {_said(data)}, but"
+                    got = f"{_said(spec.data)} has {shape.channels}"
+                    yield Problem((*path, "run", "data"), f"{msg} {got}")
+                if mistake := unfit_patches(patch, shape):
+                    size = f"{_said(spec.data)} is {shape.height} x {shape.width}"
+                    yield Problem((*path, "run", "network", "patch"), f"{mistake}: {size}")
+            case _:
+                pass
 
 
 def _said(data: Dataset | None) -> str:
@@ -95,8 +104,7 @@ def _said(data: Dataset | None) -> str:
 
 
 CHECKS = (
-    (("encoder",), _upstream_trains_an_encoder),
-    (("encoder",), _keys_differ),
-    (("encoder",), _library_encoder_is_named),
-    (("data", "encoder"), _encoder_fits_data),
+    (("encoder",), _encoders_are_sound),
+    (("encoder",), _names_differ),
+    (("data", "encoder"), _encoders_fit_data),
 )
