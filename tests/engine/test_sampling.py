@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.randomness import Randomness
 from repro.engine.sampling import Samples, quantise, sample_images
 from repro.engine.seeds import global_stream
 from repro.errors import RunError
@@ -45,7 +46,7 @@ def sample(
         FromCheckpoint(sampler=sampler, num_samples=num_samples, seed=seed),
         network or TinyDenoiser(),
         objective=objective,
-        noise_shape=noise_shape,
+        randomness=Randomness(noise_shape=noise_shape),
         num_classes=3,
         batch_size=batch_size,
         advance=lambda amount, note="": None,
@@ -154,7 +155,7 @@ def test_progress_counts_images():
         FromCheckpoint(sampler=Ddim(steps=1), num_samples=5),
         TinyDenoiser(),
         objective=PROCESS,
-        noise_shape=(1, 4, 4),
+        randomness=Randomness(noise_shape=(1, 4, 4)),
         num_classes=1,
         batch_size=2,
         advance=lambda amount, note="": told.append(amount),
