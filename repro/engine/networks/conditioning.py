@@ -17,7 +17,7 @@ EPS = 1e-6
 
 
 class Conditioning(nn.Module):
-    """The sum of a class vector, a vector for each style index and that of alpha (facts 1.8)."""
+    """The sum of a class vector, one vector for each style index, and that of alpha."""
 
     def __init__(self, spec: spec_network.Dit, width: int) -> None:
         super().__init__()

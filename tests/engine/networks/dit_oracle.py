@@ -62,7 +62,8 @@ def condition(spec: Dit, w: Mapping[str, Array], *, label: int, alpha: float, st
     hidden = silu(dense(w, "conditioning.alpha.enter", given))
     vector = dense(w, "conditioning.alpha.leave", hidden)
     scaled = vector / np.sqrt(np.mean(vector**2) + EPS) * w["conditioning.alpha.norm.weight"]
-    return np.asarray(out + 0.02 * scaled)
+    told: Array = out + 0.02 * scaled
+    return told
 
 
 def block(
