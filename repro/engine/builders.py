@@ -5,7 +5,9 @@ function that the same package names under the same kind in the group `repro.eng
 arguments of its slot below.
 
 - data set: `(spec, cache)` -> `Images` or `Points`
-- network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,)
+- network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,). A
+  generator is called with what `randomness_of` its spec says, and for images with labels and
+  guidance scales after the noise
 - encoder: `(spec, shape, num_classes)` -> a module with `features`
 - objective: `(spec, materials)` -> an `Objective`
 - sampler: see `samplers.sampler.DenoisingSampler`

@@ -47,8 +47,8 @@ class Dit:
     place in the sequence, or by row and column. The hidden width of `feed_forward` is 8/3 (SwiGLU)
     or 4 (GELU) times the model's. `alpha_embedding` gives its layers 256 cosines and sines of
     alpha, or alpha itself. With `adaln_init` zero a block starts as the identity, with `head_init`
-    zero the first output is 0. `bfloat16` rounds the inputs of the blocks' matrix products; norms,
-    modulation, softmax and the sums over blocks stay in float32.
+    zero the first output is 0. In `bfloat16` the matrix products of the blocks take and give
+    rounded numbers; norms, modulation, softmax and the sum over blocks stay in float32.
     """
 
     kind: ClassVar = "dit"

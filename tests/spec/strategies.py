@@ -105,6 +105,9 @@ def dits() -> st.SearchStrategy[Dit]:
         norm=st.sampled_from(["rms", "layer"]),
         qk_norm=st.sampled_from(["rms", "unit", "none"]),
         rope=st.sampled_from(["1d", "2d", "none"]),
+        feed_forward=st.sampled_from(["swiglu", "gelu"]),
+        alpha_embedding=st.sampled_from(["sinusoid", "raw", "none"]),
+        precision=st.sampled_from(["float32", "bfloat16"]),
     )
 
 

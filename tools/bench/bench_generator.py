@@ -42,17 +42,19 @@ def main() -> int:
     torch.manual_seed(0)
     network = opened(dit(networks.Dit(depth=given.depth), LATENT)).to(given.device)
     routes: Mapping[str, Blocks] = {
-        OURS: lambda x, told: through_modules(network, x, told),
-        PEER: lambda x, told: through_functions(
-            network, x, told, functional.scaled_dot_product_attention
+        OURS: lambda x, condition: through_modules(network, x, condition),
+        PEER: lambda x, condition: through_functions(
+            network, x, condition, functional.scaled_dot_product_attention
         ),
-        SPELT_OUT: lambda x, told: through_functions(network, x, told, spelt_out),
+        SPELT_OUT: lambda x, condition: through_functions(network, x, condition, spelt_out),
     }
     x = torch.randn(given.images, 272, 768, device=given.device)
-    told = torch.randn(given.images, 768, device=given.device)
-    far = {name: apart(network, route, routes[PEER], x, told) for name, route in routes.items()}
-    forward = timed({name: forward_of(each, x, told) for name, each in routes.items()}, given)
-    both = timed({name: both_of(each, x, told) for name, each in routes.items()}, given)
+    condition = torch.randn(given.images, 768, device=given.device)
+    far = {
+        name: apart(network, route, routes[PEER], x, condition) for name, route in routes.items()
+    }
+    forward = timed({name: forward_of(each, x, condition) for name, each in routes.items()}, given)
+    both = timed({name: both_of(each, x, condition) for name, each in routes.items()}, given)
     rows = [
         [
             name,
@@ -86,23 +88,23 @@ def opened(network: Dit) -> Dit:
     return network
 
 
-def through_modules(network: Dit, x: Tensor, told: Tensor) -> Tensor:
+def through_modules(network: Dit, x: Tensor, condition: Tensor) -> Tensor:
     for block in network.blocks:
-        x = block(x, told, network.rotation)
+        x = block(x, condition, network.rotation)
     return x
 
 
-def through_functions(network: Dit, x: Tensor, told: Tensor, attend: Attend) -> Tensor:
+def through_functions(network: Dit, x: Tensor, condition: Tensor, attend: Attend) -> Tensor:
     """The same blocks as one loop on the weights."""
     num, tokens, width = x.shape
     heads = network.spec.num_heads
     cosine, sine = network.rotation.buffers()
     for block in network.blocks:
         w = dict(block.named_parameters())
-        modulation = functional.linear(told, w["modulation.weight"], w["modulation.bias"])
+        modulation = functional.linear(condition, w["modulation.weight"], w["modulation.bias"])
         shift, scale, gate, shift2, scale2, gate2 = modulation[:, None].chunk(6, dim=2)
         h = functional.rms_norm(x, (width,), w["attention_norm.weight"], EPS) * (1 + scale) + shift
-        h = functional.linear(h, w["attention.enter.weight"], w["attention.enter.bias"])
+        h = functional.linear(h, w["attention.qkv.weight"], w["attention.qkv.bias"])
         q, k, v = h.view(num, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
         q = functional.rms_norm(q, q.shape[-1:], w["attention.query_norm.weight"], EPS)
         k = functional.rms_norm(k, k.shape[-1:], w["attention.key_norm.weight"], EPS)
@@ -111,14 +113,14 @@ def through_functions(network: Dit, x: Tensor, told: Tensor, attend: Attend) -> 
         q = torch.cat([q1 * cosine - q2 * sine, q2 * cosine + q1 * sine], dim=-1)
         k = torch.cat([k1 * cosine - k2 * sine, k2 * cosine + k1 * sine], dim=-1)
         h = attend(q, k, v).transpose(1, 2).reshape(num, tokens, width)
-        h = functional.linear(h, w["attention.leave.weight"], w["attention.leave.bias"])
+        h = functional.linear(h, w["attention.output.weight"], w["attention.output.bias"])
         x = x + gate * h
         h = functional.rms_norm(x, (width,), w["feed_forward_norm.weight"], EPS)
         h = h * (1 + scale2) + shift2
-        h = functional.linear(h, w["feed_forward.enter.weight"], w["feed_forward.enter.bias"])
+        h = functional.linear(h, w["feed_forward.up.weight"], w["feed_forward.up.bias"])
         first, second = h.chunk(2, dim=-1)
         h = functional.silu(first) * second
-        h = functional.linear(h, w["feed_forward.leave.weight"], w["feed_forward.leave.bias"])
+        h = functional.linear(h, w["feed_forward.down.weight"], w["feed_forward.down.bias"])
         x = x + gate2 * h
     return x
 
@@ -128,12 +130,12 @@ def spelt_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return logits.softmax(dim=-1) @ v
 
 
-def apart(network: Dit, route: Blocks, peer: Blocks, x: Tensor, told: Tensor) -> float:
+def apart(network: Dit, route: Blocks, peer: Blocks, x: Tensor, condition: Tensor) -> float:
     """The largest difference of outputs and of gradients, each over the largest value."""
     weights = list(network.blocks.parameters())
     found, wanted = (
         [out, *torch.autograd.grad(out.square().mean(), weights)]
-        for out in (each(x, told) for each in (route, peer))
+        for out in (each(x, condition) for each in (route, peer))
     )
     return max(
         float((one - other).detach().abs().max() / other.detach().abs().max())
@@ -141,17 +143,17 @@ def apart(network: Dit, route: Blocks, peer: Blocks, x: Tensor, told: Tensor) ->
     )
 
 
-def forward_of(blocks: Blocks, x: Tensor, told: Tensor) -> Callable[[], None]:
+def forward_of(blocks: Blocks, x: Tensor, condition: Tensor) -> Callable[[], None]:
     def run() -> None:
         with torch.inference_mode():
-            blocks(x, told)
+            blocks(x, condition)
 
     return run
 
 
-def both_of(blocks: Blocks, x: Tensor, told: Tensor) -> Callable[[], None]:
+def both_of(blocks: Blocks, x: Tensor, condition: Tensor) -> Callable[[], None]:
     def run() -> None:
-        blocks(x, told).square().mean().backward()  # type: ignore[no-untyped-call]
+        blocks(x, condition).square().mean().backward()  # type: ignore[no-untyped-call]
 
     return run
 

@@ -22,20 +22,20 @@ class SelfAttention(nn.Module):
         super().__init__()
         width = num_heads * head_dim
         self.parts = (3, num_heads, head_dim)
-        self.enter = Linear(width, 3 * width)
+        self.qkv = Linear(width, 3 * width)
         self.query_norm = _norm(qk_norm, head_dim)
         self.key_norm = _norm(qk_norm, head_dim)
-        self.leave = Linear(width, width)
+        self.output = Linear(width, width)
 
     def forward(self, x: Tensor, rotation: nn.Module) -> Tensor:
         """[B, tokens, width] from x of that shape; *rotation* turns queries and keys."""
-        query, key, value = self.enter(x).unflatten(2, self.parts).permute(2, 0, 3, 1, 4)
+        query, key, value = self.qkv(x).unflatten(2, self.parts).permute(2, 0, 3, 1, 4)
         query = rotation(self.query_norm(query.to(x.dtype)))
         key = rotation(self.key_norm(key.to(x.dtype)))
         attended = functional.scaled_dot_product_attention(
             query.to(value.dtype), key.to(value.dtype), value
         )
-        out: Tensor = self.leave(attended.transpose(1, 2).flatten(2))
+        out: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return out
 
 

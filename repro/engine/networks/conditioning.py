@@ -21,23 +21,23 @@ class Conditioning(nn.Module):
 
     def __init__(self, spec: spec_network.Dit, width: int) -> None:
         super().__init__()
-        self.classes = table(spec.num_classes, width, std=STD)
-        self.style = StyleTables(spec, width) if spec.num_style_tokens else None
-        self.alpha = (
+        self.class_embedding = table(spec.num_classes, width, std=STD)
+        self.style_embedding = StyleEmbedding(spec, width) if spec.num_style_tokens else None
+        self.alpha_embedding = (
             None if spec.alpha_embedding == "none" else AlphaEmbedding(spec.alpha_embedding, width)
         )
 
     def forward(self, labels: Tensor, alpha: Tensor, style: Tensor | None) -> Tensor:
         """[B, width] of *labels* [B], *alpha* [B] and, where there are any, *style* [B, tokens]."""
-        out = functional.embedding(labels, self.classes)
-        if self.style is not None:
-            out = out + self.style(style)
-        if self.alpha is not None:
-            out = out + self.alpha(alpha)
+        out = functional.embedding(labels, self.class_embedding)
+        if self.style_embedding is not None:
+            out = out + self.style_embedding(style)
+        if self.alpha_embedding is not None:
+            out = out + self.alpha_embedding(alpha)
         return out
 
 
-class StyleTables(nn.Module):
+class StyleEmbedding(nn.Module):
     """A table of codes for each style token, one after the other; the chosen vectors are summed."""
 
     first: Tensor
@@ -59,10 +59,10 @@ class AlphaEmbedding(nn.Module):
     def __init__(self, kind: Literal["sinusoid", "raw"], width: int) -> None:
         super().__init__()
         self.sinusoid = kind == "sinusoid"
-        self.enter = Linear(2 * NUM_SINES if self.sinusoid else 1, width)
-        self.leave = Linear(width, width)
+        self.inner = Linear(2 * NUM_SINES if self.sinusoid else 1, width)
+        self.outer = Linear(width, width)
         self.norm = nn.RMSNorm(width, eps=EPS)
-        for layer in (self.enter, self.leave):
+        for layer in (self.inner, self.outer):
             nn.init.normal_(layer.weight, std=STD)
 
     def forward(self, alpha: Tensor) -> Tensor:
@@ -71,5 +71,5 @@ class AlphaEmbedding(nn.Module):
         if self.sinusoid:
             turned = angles(alpha, NUM_SINES)
             given = torch.cat([turned.cos(), turned.sin()], dim=1).to(alpha.dtype)
-        normalized: Tensor = self.norm(self.leave(functional.silu(self.enter(given))))
+        normalized: Tensor = self.norm(self.outer(functional.silu(self.inner(given))))
         return ALPHA_SCALE * normalized

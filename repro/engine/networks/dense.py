@@ -40,12 +40,12 @@ class SwiGlu(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         hidden = -(-(8 * width // 3) // HIDDEN_MULTIPLE) * HIDDEN_MULTIPLE
-        self.enter = Linear(width, 2 * hidden)
-        self.leave = Linear(hidden, width)
+        self.up = Linear(width, 2 * hidden)
+        self.down = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, hidden = self.enter(x).chunk(2, dim=-1)
-        out: Tensor = self.leave(functional.silu(gate) * hidden)
+        gate, hidden = self.up(x).chunk(2, dim=-1)
+        out: Tensor = self.down(functional.silu(gate) * hidden)
         return out
 
 
@@ -54,9 +54,9 @@ class Gelu(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.enter = Linear(width, 4 * width)
-        self.leave = Linear(4 * width, width)
+        self.up = Linear(width, 4 * width)
+        self.down = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.leave(functional.gelu(self.enter(x)))
+        out: Tensor = self.down(functional.gelu(self.up(x)))
         return out

@@ -47,8 +47,8 @@ class Dit(nn.Module):
         self.grid = (rows, columns)
         self.conditioning = Conditioning(spec, width)
         self.registers = Registers(spec.num_registers, width) if spec.num_registers else None
-        self.enter = Linear(patch_dim, width)
-        self.places = nn.Parameter(grid_embedding(self.grid, width))
+        self.patch_embedding = Linear(patch_dim, width)
+        self.position_embedding = nn.Parameter(grid_embedding(self.grid, width))
         self.rotation = _rotation(spec, self.grid)
         self.blocks = nn.ModuleList(Block(spec, width) for _ in range(spec.depth))
         self.head = Head(spec, width, patch_dim)
@@ -61,28 +61,28 @@ class Dit(nn.Module):
         *style* is int64 [B, num_style_tokens], and nothing where there are no such tokens.
         """
         condition = self.conditioning(labels, alpha, style)
-        modulation = functional.silu(condition)
-        x = self.enter(to_patches(noise, self.spec.patch_size)) + self.places
+        activated = functional.silu(condition)
+        x = self.patch_embedding(to_patches(noise, self.spec.patch_size)) + self.position_embedding
         if self.registers is not None:
             x = torch.cat([self.registers(condition), x], dim=1)
         rounded = self.spec.precision == "bfloat16"
         with torch.autocast(noise.device.type, torch.bfloat16, enabled=rounded):
             for block in self.blocks:
-                x = block(x, modulation, self.rotation)
-        patches = self.head(x[:, self.spec.num_registers :], modulation)
+                x = block(x, activated, self.rotation)
+        patches = self.head(x[:, self.spec.num_registers :], activated)
         return from_patches(patches, self.grid, self.spec.patch_size)
 
 
 class Registers(nn.Module):
-    """Tokens that stand for no patch: what the generator is told, and for each a learned vector."""
+    """Tokens that stand for no patch: the condition, plus a learned vector for each."""
 
     def __init__(self, num: int, width: int) -> None:
         super().__init__()
-        self.told = Linear(width, width)
-        self.learned = table(num, width, std=STD)
+        self.projection = Linear(width, width)
+        self.embedding = table(num, width, std=STD)
 
     def forward(self, condition: Tensor) -> Tensor:
-        out: Tensor = self.told(condition)[:, None] + self.learned
+        out: Tensor = self.projection(condition)[:, None] + self.embedding
         return out
 
 
@@ -97,9 +97,9 @@ class Block(nn.Module):
         self.feed_forward_norm = _norm(spec, width)
         self.feed_forward = SwiGlu(width) if spec.feed_forward == "swiglu" else Gelu(width)
 
-    def forward(self, x: Tensor, modulation: Tensor, rotation: nn.Module) -> Tensor:
-        """Tokens [B, tokens, width] like x; *modulation* [B, width] decides scales and gates."""
-        parts = _parts(self.modulation, modulation, 6)
+    def forward(self, x: Tensor, activated: Tensor, rotation: nn.Module) -> Tensor:
+        """Tokens [B, tokens, width] from x; *activated* [B, width] is the condition after SiLU."""
+        parts = _parts(self.modulation, activated, 6)
         shift, scale, gate = parts[:3]
         attended = self.attention(modulate(self.attention_norm(x), shift, scale), rotation)
         x = torch.addcmul(x, gate, attended)
@@ -115,11 +115,11 @@ class Head(nn.Module):
         super().__init__()
         self.modulation = linear(width, 2 * width, init=spec.adaln_init)
         self.norm = _norm(spec, width)
-        self.leave = linear(width, patch_dim, init=spec.head_init)
+        self.projection = linear(width, patch_dim, init=spec.head_init)
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        shift, scale = _parts(self.modulation, modulation, 2)
-        out: Tensor = self.leave(modulate(self.norm(x), shift, scale))
+    def forward(self, x: Tensor, activated: Tensor) -> Tensor:
+        shift, scale = _parts(self.modulation, activated, 2)
+        out: Tensor = self.projection(modulate(self.norm(x), shift, scale))
         return out
 
 
@@ -142,10 +142,10 @@ def from_patches(patches: Tensor, grid: tuple[int, int], size: int) -> Tensor:
     return cells.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, rows * size, columns * size)
 
 
-def _parts(layer: nn.Module, modulation: Tensor, num: int) -> tuple[Tensor, ...]:
+def _parts(layer: nn.Module, activated: Tensor, num: int) -> tuple[Tensor, ...]:
     """Shifts, scales and gates, each [B, 1, width], in float32 whatever the rest computes in."""
-    with torch.autocast(modulation.device.type, enabled=False):
-        out: Tensor = layer(modulation)
+    with torch.autocast(activated.device.type, enabled=False):
+        out: Tensor = layer(activated)
     return out[:, None].chunk(num, dim=2)
 
 

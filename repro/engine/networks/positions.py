@@ -8,13 +8,13 @@ from torch import Tensor, nn
 BASE = 10_000.0
 
 
-def angles(places: Tensor, num_frequencies: int) -> Tensor:
+def angles(positions: Tensor, num_frequencies: int) -> Tensor:
     """Places [...] times frequencies that fall from 1 towards 1 / 10,000: [..., num_frequencies].
 
     In double precision, where an angle of some hundreds keeps its fraction.
     """
-    steps = torch.arange(num_frequencies, dtype=torch.float64, device=places.device)
-    return places.double()[..., None] * BASE ** (-steps / num_frequencies)
+    steps = torch.arange(num_frequencies, dtype=torch.float64, device=positions.device)
+    return positions.double()[..., None] * BASE ** (-steps / num_frequencies)
 
 
 def grid_embedding(grid: tuple[int, int], width: int) -> Tensor:
@@ -49,8 +49,8 @@ class Rotation(nn.Module):
         if kind == "1d":
             turned = angles(torch.arange(num_registers + grid[0] * grid[1]), head_dim // 2)
         else:
-            places = torch.cat([torch.zeros(num_registers, 2), cells(grid)])
-            turned = angles(places, head_dim // 4).flatten(1)
+            positions = torch.cat([torch.zeros(num_registers, 2), cells(grid)])
+            turned = angles(positions, head_dim // 4).flatten(1)
         self.register_buffer("cosine", turned.cos().float(), persistent=False)
         self.register_buffer("sine", turned.sin().float(), persistent=False)
 

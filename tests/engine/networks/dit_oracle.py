@@ -30,17 +30,17 @@ def reference_image(
         noise[:, p * row : p * (row + 1), p * column : p * (column + 1)].transpose(1, 2, 0).ravel()
         for row, column in cells
     ]
-    x = dense(w, "enter", np.stack(patches)) + w["places"]
+    x = dense(w, "patch_embedding", np.stack(patches)) + w["position_embedding"]
     places = [*[(0, 0)] * num_registers, *cells]
     if num_registers:
-        first = dense(w, "registers.told", told) + w["registers.learned"]
+        first = dense(w, "registers.projection", told) + w["registers.embedding"]
         x = np.concatenate([first, x])
     for index in range(spec.depth):
         x = block(spec, w, f"blocks.{index}", x, told, places)
     shift, scale = np.split(dense(w, "head.modulation", silu(told)), 2)
     x = norm(spec, x[num_registers:], w["head.norm.weight"]) * (1 + scale) + shift
     image = np.empty(noise.shape)
-    for (row, column), patch in zip(cells, dense(w, "head.leave", x), strict=True):
+    for (row, column), patch in zip(cells, dense(w, "head.projection", x), strict=True):
         image[:, p * row : p * (row + 1), p * column : p * (column + 1)] = patch.reshape(
             p, p, -1
         ).transpose(2, 0, 1)
@@ -49,9 +49,11 @@ def reference_image(
 
 def condition(spec: Dit, w: Mapping[str, Array], *, label: int, alpha: float, style: Any) -> Array:
     """Class vector, one vector from the table of every style token, and the vector of alpha."""
-    out = w["conditioning.classes"][label].copy()
+    out = w["conditioning.class_embedding"][label].copy()
     for token in range(spec.num_style_tokens):
-        table = w["conditioning.style.codes"].reshape(spec.num_style_tokens, -1, len(out))[token]
+        table = w["conditioning.style_embedding.codes"].reshape(
+            spec.num_style_tokens, -1, len(out)
+        )[token]
         out += table[style[token]]
     if spec.alpha_embedding == "none":
         return out
@@ -59,9 +61,11 @@ def condition(spec: Dit, w: Mapping[str, Array], *, label: int, alpha: float, st
     if spec.alpha_embedding == "sinusoid":
         turns = alpha * 10_000.0 ** (-np.arange(128) / 128)
         given = np.concatenate([np.cos(turns), np.sin(turns)])
-    hidden = silu(dense(w, "conditioning.alpha.enter", given))
-    vector = dense(w, "conditioning.alpha.leave", hidden)
-    scaled = vector / np.sqrt(np.mean(vector**2) + EPS) * w["conditioning.alpha.norm.weight"]
+    hidden = silu(dense(w, "conditioning.alpha_embedding.inner", given))
+    vector = dense(w, "conditioning.alpha_embedding.outer", hidden)
+    scaled = (
+        vector / np.sqrt(np.mean(vector**2) + EPS) * w["conditioning.alpha_embedding.norm.weight"]
+    )
     told: Array = out + 0.02 * scaled
     return told
 
@@ -75,17 +79,17 @@ def block(
     x = x + gate * attention(spec, w, f"{name}.attention", normed, places)
     shift, scale, gate = modulation[3:]
     normed = norm(spec, x, w[f"{name}.feed_forward_norm.weight"]) * (1 + scale) + shift
-    hidden = dense(w, f"{name}.feed_forward.enter", normed)
+    hidden = dense(w, f"{name}.feed_forward.up", normed)
     if spec.feed_forward == "swiglu":
         first, second = np.split(hidden, 2, axis=1)
         hidden = silu(first) * second
     else:
         hidden = hidden * (1 + erf(hidden / np.sqrt(2))) / 2
-    return np.asarray(x + gate * dense(w, f"{name}.feed_forward.leave", hidden))
+    return np.asarray(x + gate * dense(w, f"{name}.feed_forward.down", hidden))
 
 
 def attention(spec: Dit, w: Mapping[str, Array], name: str, x: Array, places: list[Any]) -> Array:
-    queries, keys, values = np.split(dense(w, f"{name}.enter", x), 3, axis=1)
+    queries, keys, values = np.split(dense(w, f"{name}.qkv", x), 3, axis=1)
     heads = []
     for head in range(spec.num_heads):
         part = slice(head * spec.head_dim, (head + 1) * spec.head_dim)
@@ -96,7 +100,7 @@ def attention(spec: Dit, w: Mapping[str, Array], name: str, x: Array, places: li
         logits = query @ key.T / np.sqrt(spec.head_dim)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         heads.append(odds / odds.sum(axis=1, keepdims=True) @ values[:, part])
-    return dense(w, f"{name}.leave", np.concatenate(heads, axis=1))
+    return dense(w, f"{name}.output", np.concatenate(heads, axis=1))
 
 
 def normalized(spec: Dit, w: Mapping[str, Array], name: str, vectors: Array) -> Array:

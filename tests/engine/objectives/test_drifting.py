@@ -132,8 +132,8 @@ def test_a_transformer_starts_from_noise_of_the_image_and_from_style():
     assert len(labels) == 15
     assert style.shape == (15, 6)
     assert len({tuple(each) for each in style.tolist()}) == 15
-    assert network.head.leave.weight.grad is not None  # all that the first update can move
-    assert network.head.leave.weight.grad.abs().max() > 0
+    assert network.head.projection.weight.grad is not None  # all that the first update can move
+    assert network.head.projection.weight.grad.abs().max() > 0
 
 
 def test_reals_are_of_their_class():
