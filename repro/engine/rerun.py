@@ -121,7 +121,7 @@ def _finished(root: Path, beginning: str) -> Execution:
 
 
 def _records(root: Path, execution: Execution) -> list[Record | None]:
-    path = root / "segments" / f"{execution.execution_id}.jsonl"
+    path = history.segment_path(root, execution.execution_id)
     try:
         return [history.decoded(line) for line in history.read_lines(path)]
     except ChainError as error:

@@ -18,6 +18,7 @@ ZEROS = "0" * 64
 _HASH_END = len('"}')
 _HASH_BYTES = len(',"hash":"') + 64 + _HASH_END
 _KEYS = ["seq", "time", "kind", "data", "prev", "hash"]
+_TYPES = [int, str, str, dict, str, str]
 
 
 class Line(NamedTuple):
@@ -109,20 +110,15 @@ def parse(raw: bytes, *, record: int) -> Line:
         value = orjson.loads(raw)  # refuses NaN, 1e999 and half a surrogate pair
     except ValueError as error:
         raise ChainError(record, "is not JSON", expected="a record", found=str(error)) from error
-    if raw[:1] != b"{" or list(value) != _KEYS or not _well_typed(*value.values()):
+    if raw[:1] != b"{" or list(value) != _KEYS or [*map(type, value.values())] != _TYPES:
         problem = "is not a record"
         raise ChainError(record, problem, expected=", ".join(_KEYS), found=_excerpt(raw))
-    line = Line(raw, *value.values())
+    line = Line._make((raw, *value.values()))
     actual = hashlib.sha256(raw[:-_HASH_BYTES]).hexdigest()
-    if line.hash != actual or not raw.endswith(b'"%s"}' % actual.encode()):
+    if raw[-_HASH_BYTES:] != b',"hash":"%b"}' % actual.encode():
         problem = "was edited: its bytes do not give its hash"
         raise ChainError(record, problem, expected=line.hash, found=actual)
     return line
-
-
-def _well_typed(seq: Any, time: Any, kind: Any, data: Any, prev: Any, hash_: Any) -> bool:
-    texts = type(time) is type(kind) is type(prev) is type(hash_) is str
-    return texts and type(seq) is int and type(data) is dict
 
 
 def _excerpt(raw: bytes) -> str:
@@ -167,8 +163,7 @@ def root_of(leaves: Sequence[bytes]) -> str:
     level = list(leaves)
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [_parent(left, right) for left, right in pairs] + odd
+        level = [*map(_parent, level[::2], level[1::2]), *odd]
     return level[0].hex()
 
 

@@ -28,6 +28,8 @@ from repro.ledger.retention import GRACE_S, YOUNG, Holding, Policy
 from repro.ledger.segment import Segment
 
 KEY = "gc"
+WAIT_S = 10.0
+"""For another collection: longer than it takes to tell that one was killed as it began."""
 
 
 @frozen(kw_only=True)
@@ -71,7 +73,7 @@ def collect(
     _require_whole(root)
     if not delete:
         return _found(root, policy, now=time.time(), grace_s=grace_s)
-    with lease(root, KEY, wait_s=0.0):
+    with lease(root, KEY, wait_s=WAIT_S):
         store.put_back(root)
         found = _found(root, policy, now=time.time(), grace_s=grace_s)
         if not found.gone and not found.leftovers:

@@ -210,6 +210,13 @@ class _Needs:
     ) -> None:
         self._said = said
         self._by_id = {account.execution_id: account for account in said}
+        self._doers: dict[tuple[str, str], list[Account]] = defaultdict(list)
+        self._savers: dict[tuple[str, str], list[Account]] = defaultdict(list)
+        for account in said:
+            for stage in account.done:
+                self._doers[account.start.purpose, stage].append(account)
+            for stage in {each.stage_id for each in account.checkpoints}:
+                self._savers[account.start.purpose, stage].append(account)
         self._policy = policy
         self._given_up = given_up
         self._stored = stored
@@ -248,13 +255,12 @@ class _Needs:
         for (purpose, _), attempts in _runs(self._said).items():
             if _finished(attempts) or attempts[0].execution_id in self._given_up:
                 continue
-            others = [account for account in self._said if account.start.purpose == purpose]
             for stage in {stage for account in attempts for stage in account.plan}:
-                doers = [account for account in others if stage in account.done]
+                doers = self._doers.get((purpose, stage), [])
                 for account in doers:
                     yield from self._left(account, stage, everything=True)
                 if not doers:
-                    yield from self._furthest(others, stage)
+                    yield from self._furthest(self._savers.get((purpose, stage), []), stage)
 
     def _below(self, account: Account, stages: Iterable[str]) -> Iterator[str]:
         """What these stages of an execution left, and all that they build on."""

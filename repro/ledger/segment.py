@@ -13,8 +13,8 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from operator import index
 from pathlib import Path
@@ -27,6 +27,7 @@ from repro.errors import LedgerError
 from repro.ledger import durable as disk
 from repro.ledger import machine, records
 from repro.ledger.chain import ChainError, Tip, Tree, follow, render
+from repro.ledger.lease import heartbeat
 from repro.ledger.privacy import cleaned, cleaned_command
 from repro.ledger.records import Outcome, Progress, Record, Seal, Start
 
@@ -109,7 +110,8 @@ os.register_at_fork(after_in_child=lambda: setattr(_ThisProcess, "pid", os.getpi
 class Segment:
     """An execution's open record. As a context manager it seals itself with how the block ended.
 
-    Only the process that began it may add to it: a forked child is refused.
+    While the block lasts, a heartbeat tells other machines that the execution lives. Only the
+    process that began it may add to it: a forked child is refused.
     """
 
     def __init__(self, path: Path, descriptor: int, *, now: Callable[[], datetime]) -> None:
@@ -127,6 +129,7 @@ class Segment:
         self._waiting = threading.Event()
         self._writer: threading.Thread | None = None
         self._exiting = False
+        self._alive = ExitStack()
 
     def append(self, record: Record, *, durable: bool = True) -> int:
         """Add a record; returns its sequence number.
@@ -145,7 +148,7 @@ class Segment:
         """
         self._require_open()
         said = [(each.kind, records.encode(each)) for each in added]
-        with self._lock:
+        with self._writing():
             self._write_logged()
             first = self._add(said)
             self._sync_if_due(durable=durable)
@@ -167,7 +170,7 @@ class Segment:
         numbers = tuple(map(float, values.values()))
         self._logged.append([stage_id, index(step), tuple(values), numbers, _UNWRITTEN])
         if len(self._logged) >= _MAX_MOMENTS:
-            with self._lock:
+            with self._writing():
                 self._write_logged()
         elif not self._awake:
             self._wake_writer()
@@ -178,8 +181,7 @@ class Segment:
         Raises:
             LedgerError: it could not be stored, or nothing may be added any more.
         """
-        self._require_open()
-        with self._lock:
+        with self._writing():
             self._write_logged()
             self._sync()
 
@@ -189,8 +191,7 @@ class Segment:
         Raises:
             LedgerError: it could not be stored; the execution will show as interrupted.
         """
-        self._require_open()
-        with self._lock:
+        with self._writing():
             if not self._resume_at_end().sealed:  # as it is when an interrupt came just after
                 self._write_logged()
                 tip, tree = self._end
@@ -202,6 +203,7 @@ class Segment:
             self._close("is sealed")
 
     def __enter__(self) -> Self:
+        self._alive.enter_context(heartbeat(self._path))
         return self
 
     def __exit__(
@@ -210,7 +212,13 @@ class Segment:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._closed or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
+            return
+        with self._alive:
+            self._seal_after(error)
+
+    def _seal_after(self, error: BaseException | None) -> None:
+        if self._closed:
             return
         if error is None:
             self.seal("done")
@@ -230,21 +238,33 @@ class Segment:
             return
         raise LedgerError(f"{self._path}: nothing can be added: it {problem}")
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the lock, and the file open, while the block writes; say what goes wrong.
+
+        Raises:
+            LedgerError: a write failed, or nothing may be added any more.
+        """
+        self._require_open()  # first, because in a forked child nobody may ever give the lock back
+        with self._lock:
+            self._require_open()  # again, because a failed sync in the thread closes the file
+            try:
+                yield
+            except OSError as error:
+                raise disk.refused(self._path, error, what="the record is not stored") from error
+
     def _add(self, said: Sequence[tuple[str, bytes]]) -> int:
         """Write records, each a kind and its data, at once; returns the first one's number."""
-        try:
-            tip = self._resume_at_end()
-            if tip.sealed:
-                raise LedgerError(f"{self._path}: nothing can be added: it is sealed")
-            first, now, lines = tip.seq, self._now(), []
-            for kind, data in said:
-                raw = render(seq=tip.seq, time=now, kind=kind, data=data, prev=tip.hash)
-                tip = tip.after(raw, kind=kind)
-                lines.append((raw, kind))
-            self._write(b"".join(raw + b"\n" for raw, _ in lines))
-            self._advance(lines)
-        except OSError as error:
-            raise disk.refused(self._path, error, what="the record is not stored") from error
+        tip = self._resume_at_end()
+        if tip.sealed:
+            raise LedgerError(f"{self._path}: nothing can be added: it is sealed")
+        first, now, lines = tip.seq, self._now(), []
+        for kind, data in said:
+            raw = render(seq=tip.seq, time=now, kind=kind, data=data, prev=tip.hash)
+            tip = tip.after(raw, kind=kind)
+            lines.append((raw, kind))
+        self._write(b"".join(raw + b"\n" for raw, _ in lines))
+        self._advance(lines)
         return first
 
     def _write_logged(self) -> None:
@@ -291,27 +311,26 @@ class Segment:
                     atexit.register(self._leave)
 
     def _write_regularly(self) -> None:
-        while self._waiting.wait():
+        while not (self._closed or self._exiting):
             time.sleep(WRITE_EVERY_S)
-            self._waiting.clear()
-            self._awake = False  # before the writing, so that what comes meanwhile wakes it again
-            with self._lock:
-                if self._closed or self._exiting:
-                    return
-                try:
+            if not self._logged:
+                self._waiting.clear()
+                self._awake = False  # from here on a call that logs sets the event
+                if not self._logged:
+                    self._waiting.wait()
+                continue
+            with suppress(LedgerError), self._writing():  # the next append says why it failed
+                if not self._exiting:
                     self._write_logged()
-                except LedgerError:
-                    self._waiting.set()  # the next append says why; until then the moments wait
 
     def _leave(self) -> None:
         """At the interpreter's exit, write what was logged and let the thread take no lock more."""
         if os.getpid() != self._pid:
             return
-        with self._lock:
-            self._exiting = True
-            if not self._closed:
-                with suppress(LedgerError):
-                    self._write_logged()
+        self._exiting = True
+        self._waiting.set()
+        with suppress(LedgerError), self._writing():
+            self._write_logged()
 
     def _resume_at_end(self) -> Tip:
         """Where the file ends, also after an interrupt or a failure in the middle of a write."""

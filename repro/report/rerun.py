@@ -289,7 +289,7 @@ def _records(root: Path, execution_id: str) -> list[Any]:
     Raises:
         IntegrityError: its segment is broken.
     """
-    path = root / "segments" / f"{execution_id}.jsonl"
+    path = history.segment_path(root, execution_id)
     try:
         found = [history.decoded(line) for line in history.read_lines(path)]
     except ChainError as error:

@@ -23,7 +23,7 @@ from repro.engine.plan import lease_key, plan
 from repro.engine.progress import Silent
 from repro.engine.resources.tensors import tensors_digest, write_tensors
 from repro.engine.run import run
-from repro.errors import ResourceError
+from repro.errors import LedgerError, ResourceError
 from repro.ledger import history, query, store, verify
 from repro.ledger.lease import LEASE_S, lease
 from repro.spec import load, stages
@@ -54,6 +54,25 @@ def test_a_second_run_of_a_finished_spec_starts_no_execution(tmp_path, places):
 
     assert again.status == "done before"
     assert len(history.executions(places["root"])) == 1
+
+
+def test_a_run_is_done_though_it_cannot_be_folded(tmp_path, places, monkeypatch):
+    """A disk that is full at the fold is a warning: the run is on record, and the next one goes."""
+
+    def full(root: Path) -> None:
+        raise LedgerError(f"{root}: No space left on device")
+
+    monkeypatch.setattr("repro.engine.run.fold", full)
+    heard: list[str] = []
+
+    class Ear(Silent):
+        def notify(self, text: str) -> None:
+            heard.append(text)
+
+    (outcome,) = run([tiny.write(tmp_path)], progress=Ear(), **places)
+
+    assert outcome.status == "done"
+    assert "not in the database yet: " in heard[-1]
 
 
 def test_a_longer_training_shares_only_the_data(tmp_path, places):
@@ -379,6 +398,7 @@ def test_the_heart_of_an_execution_beats(tmp_path, places, monkeypatch):
     run([tiny.write(tmp_path)], progress=Watch(), **places)
 
     assert touched
+    assert all(touched)
     assert all(touched)
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,7 +202,7 @@ def test_progress_is_recorded_at_every_step(root):
     assert all(after - before == 1 for before, after in pairwise(steps))
 
 
-def provenance_of(root, provider: str) -> tuple[str, dict, str]:
+def provenance_of(root, provider: str) -> tuple[str, dict[str, Any], str]:
     """Status, value and reason that a provider gave of the only execution."""
     statement = "select status, value, reason from provenance where provider = ?"
     ((status, value, reason),) = query(root, statement, [provider]).rows

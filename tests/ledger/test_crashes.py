@@ -3,9 +3,13 @@
 The full counts are in `tools/bench/bench_crashes.py`.
 """
 
+from pathlib import Path
+
 import pytest
 
+from repro.ledger import Table, gc, query
 from tests.ledger.crashes import suites
+from tests.ledger.ledgers import execute
 
 
 @pytest.mark.parametrize(("writers", "moments"), [(1, 10), (8, 5)])
@@ -39,6 +43,19 @@ def test_killed_collections_remove_nothing_that_is_needed(tmp_path):
 
     assert tally.wrong == []
     assert (tally.moments, tally.acknowledged > 0) == (5, True)
+
+
+def test_a_collection_does_not_miss_an_execution_that_begins_meanwhile(tmp_path, monkeypatch):
+    """A segment that is younger than the look at the folder is no lost one."""
+    execute(tmp_path)
+
+    def asked_late(root: Path, sql: str) -> Table:
+        execute(root, "meanwhile")
+        return query(root, sql)
+
+    monkeypatch.setattr(gc, "query", asked_late)
+
+    assert gc.collect(tmp_path).gone == ()
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,24 @@ def test_a_failed_sync_ends_the_segment(tmp_path, monkeypatch):
         execution.append(NOTE)
 
 
+def test_a_failed_sync_in_the_background_ends_the_segment(tmp_path, monkeypatch):
+    """When the thread cannot sync, the next call says so, and the file is left alone."""
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    execution = segment.begin(tmp_path, start())
+    monkeypatch.setattr(segment, "SYNC_EVERY_S", 0.0)
+    monkeypatch.setattr(os, "fsync", fails)
+    log(execution, 1)
+    wait_until(lambda: execution._closed != "")
+
+    for call in (lambda: log(execution, 2), execution.flush, lambda: execution.append(NOTE)):
+        with pytest.raises(LedgerError, match="could not be synced"):
+            call()
+    assert curve(tmp_path) == [(1, 0.5)]
+
+
 def test_an_interrupt_between_write_and_bookkeeping(tmp_path, monkeypatch):
     """Control-C just after a write neither loses the record nor breaks the chain."""
     execution = segment.begin(tmp_path, start())
@@ -459,7 +477,9 @@ def writer(root: Path, steps: int) -> subprocess.Popen[bytes]:
 def test_a_killed_writer_loses_nothing_it_was_told(tmp_path):
     """After kill -9 every acknowledged record is there, and the execution shows as interrupted."""
     process = writer(tmp_path, 1_000_000)
-    time.sleep(0.7)
+    assert process.stdout
+    process.stdout.readline()
+    time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     acknowledged = [int(line) for line in process.communicate()[0].splitlines()[:-1]]
 
@@ -478,6 +498,25 @@ def test_eight_writers_do_not_disturb_each_other(tmp_path):
 
     lengths = [sum(1 for _ in history.read_lines(path)) for path in history.segment_paths(tmp_path)]
     assert lengths == [202] * 8
+
+
+def test_the_heart_of_any_execution_beats(tmp_path, monkeypatch):
+    """Whatever an execution is for, other machines see that it lives until it is sealed."""
+    monkeypatch.setattr("repro.ledger.lease.LEASE_S", 0.06)
+    deadline = time.monotonic() + 10
+
+    with segment.begin(tmp_path, start(purpose="gc")) as execution:
+        path = path_of(tmp_path, execution.execution_id)
+        os.utime(path, (1, 1))
+        while path.stat().st_mtime == 1 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        alive = path.stat().st_mtime > 1
+        execution.seal("done")
+    os.utime(path, (1, 1))
+    time.sleep(0.05)
+
+    assert alive
+    assert path.stat().st_mtime == 1
 
 
 def test_ids_are_in_order_of_time(tmp_path):

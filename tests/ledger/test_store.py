@@ -1,13 +1,16 @@
 """Artifacts."""
 
+import errno
 import hashlib
+import os
 import stat
+from pathlib import Path
 
 import pytest
 import xxhash
 
 from repro.errors import IntegrityError, LedgerError
-from repro.ledger import store
+from repro.ledger import durable, store
 
 HELLO = b"hello"
 
@@ -95,3 +98,45 @@ def test_a_missing_artifact_is_an_error(tmp_path):
     """What is not there is not found."""
     with pytest.raises(IntegrityError, match="missing"):
         store.check(tmp_path, "sha256:" + "0" * 64)
+
+
+def test_a_folder_that_a_killed_writer_made_becomes_durable(tmp_path, monkeypatch):
+    """Whoever stores in a folder that was there makes the folder's own name durable too."""
+    synced: list[Path] = []
+    sync = durable.sync
+
+    def noted(path: Path) -> None:
+        synced.append(path)
+        sync(path)
+
+    monkeypatch.setattr(durable, "sync", noted)
+    folder = store.path_of(tmp_path, f"sha256:{hashlib.sha256(HELLO).hexdigest()}").parent
+    folder.mkdir(parents=True)
+
+    store.put_bytes(tmp_path, HELLO)
+
+    assert {folder, tmp_path / "objects"} <= set(synced)
+
+
+def test_what_was_stored_again_is_not_even_moved(tmp_path, monkeypatch):
+    """An artifact that was touched since is left where it is, at no moment out of its place."""
+    sha256 = store.put_bytes(tmp_path, HELLO).sha256
+    monkeypatch.delattr(os, "rename")
+
+    assert not store.remove(tmp_path, sha256, touched_ns=0)
+
+
+def test_a_removal_that_fails_says_why(tmp_path, monkeypatch):
+    """Moving a file aside needs space too; without any, the artifact stays."""
+    sha256 = store.put_bytes(tmp_path, HELLO).sha256
+    touched_ns = store.locate(tmp_path, sha256).stat().st_mtime_ns
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", full)
+        with pytest.raises(LedgerError, match="cannot be removed: No space left"):
+            store.remove(tmp_path, sha256, touched_ns=touched_ns)
+
+    assert store.check(tmp_path, sha256).read_bytes() == HELLO

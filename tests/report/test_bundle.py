@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from repro import digest
 from repro.errors import IntegrityError, LedgerError
@@ -76,6 +77,32 @@ def test_a_stage_that_was_not_used_leaves_its_artifacts_behind(root):
     (reason,) = left_out(made).values()
     assert reason == "of a stage that these runs do not use"
     assert bundles.findings(made.folder) == []
+
+
+def test_what_nobody_used_need_not_be_there(root):
+    """An execution that comes along for one stage had another whose input is of a third."""
+    plan = (*ledgers.PLAN, {"stage_id": "c" * 32, "kind": "sample", "name": "c", "inputs": []})
+    first = ledgers.execute(root)
+    with segment.begin(root, evolve(ledgers.start(), stages=plan)) as second:
+        reused = ledgers.event(ledgers.TRAIN, "reused")
+        second.append(evolve(reused, facts={"execution_id": first}))
+        second.append(ledgers.event(ledgers.EVALUATE, "done"))
+        second.append(evolve(ledgers.event(ledgers.TRAIN, "done"), stage_id="c" * 32))
+    third = ledgers.reuse(root, second.execution_id, plan=plan[2:])
+
+    made = bundles.make(root, third)
+
+    assert names_in(made) == {second.execution_id, third}
+
+
+def test_what_a_killed_writer_left_is_no_part_of_a_bundle(root):
+    """The next one begins anew."""
+    (root.parent / ".bundle.part").mkdir()
+    (root.parent / ".bundle.part" / "half").touch()
+
+    made = bundles.make(root, ledgers.execute(root))
+
+    assert not (made.folder / "half").exists()
 
 
 def test_a_run_comes_with_all_its_executions(root):

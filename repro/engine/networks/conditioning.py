@@ -70,6 +70,6 @@ class AlphaEmbedding(nn.Module):
         given = alpha[:, None]
         if self.sinusoid:
             turned = angles(alpha, NUM_SINES)
-            given = torch.cat([turned.cos(), turned.sin()], dim=1).to(alpha.dtype)
+            given = torch.cat([turned.cos(), turned.sin()], dim=1)
         normalized: Tensor = self.norm(self.outer(functional.silu(self.inner(given))))
         return ALPHA_SCALE * normalized

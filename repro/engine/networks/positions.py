@@ -4,17 +4,19 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 BASE = 10_000.0
 
 
 def angles(positions: Tensor, num_frequencies: int) -> Tensor:
-    """Places [...] times frequencies that fall from 1 towards 1 / 10,000: [..., num_frequencies].
+    """Positions [...] times frequencies that fall from 1 to 1 / 10,000: [..., num_frequencies].
 
-    In double precision, where an angle of some hundreds keeps its fraction.
+    In the precision of *positions*: those of a sequence come as float64, in which an angle of
+    hundreds keeps its fraction.
     """
-    steps = torch.arange(num_frequencies, dtype=torch.float64, device=positions.device)
-    return positions.double()[..., None] * BASE ** (-steps / num_frequencies)
+    steps = torch.arange(num_frequencies, dtype=positions.dtype, device=positions.device)
+    return positions[..., None] * BASE ** (-steps / num_frequencies)
 
 
 def grid_embedding(grid: tuple[int, int], width: int) -> Tensor:
@@ -47,9 +49,10 @@ class Rotation(nn.Module):
     ) -> None:
         super().__init__()
         if kind == "1d":
-            turned = angles(torch.arange(num_registers + grid[0] * grid[1]), head_dim // 2)
+            num_tokens = num_registers + grid[0] * grid[1]
+            turned = angles(torch.arange(num_tokens, dtype=torch.float64), head_dim // 2)
         else:
-            positions = torch.cat([torch.zeros(num_registers, 2), cells(grid)])
+            positions = functional.pad(cells(grid), (0, 0, num_registers, 0))
             turned = angles(positions, head_dim // 4).flatten(1)
         self.register_buffer("cosine", turned.cos().float(), persistent=False)
         self.register_buffer("sine", turned.sin().float(), persistent=False)
@@ -67,5 +70,5 @@ class Rotation(nn.Module):
 
 
 def cells(grid: tuple[int, int]) -> Tensor:
-    """Row and column of every cell, rows one after the other: [cells, 2]."""
-    return torch.cartesian_prod(*(torch.arange(length) for length in grid)).view(-1, 2)
+    """Row and column of every cell, rows one after the other: float64 [cells, 2]."""
+    return torch.cartesian_prod(*(torch.arange(length, dtype=torch.float64) for length in grid))

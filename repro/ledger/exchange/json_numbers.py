@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro.digest import canonical
 from repro.errors import ResourceError
 from repro.ledger.exchange.told import Curve, Notify, Run, flat, number, step
 
@@ -114,11 +113,11 @@ def _whole(value: Any) -> bool:
 
 
 def _log(path: Path, text: str) -> Iterator[Run]:
-    runs: dict[bytes, list[dict[str, Any]]] = defaultdict(list)
-    for place, line in enumerate(text.splitlines(), start=1):
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for place, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             said = _line(line, f"{path}: line {place}")
-            runs[canonical(_settings(said))].append(said)
+            runs[json.dumps(_settings(said), sort_keys=True)].append(said)
     if not runs:
         raise ResourceError(f"{path}: is empty; expected a JSON object a line")
     name = f"{path.absolute().parent.name}/{path.name.removesuffix(path.suffix)}"

@@ -212,7 +212,7 @@ def _read(root: Path, execution_id: str) -> Said:
         LedgerError: it is missing.
         IntegrityError: it is broken.
     """
-    path = root / "segments" / f"{execution_id}.jsonl"
+    path = history.segment_path(root, execution_id)
     try:
         return _said(execution_id, path.read_bytes())
     except OSError as error:

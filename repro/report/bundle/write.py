@@ -15,9 +15,9 @@ from attrs import frozen
 
 from repro import digest
 from repro.errors import IntegrityError, LedgerError
-from repro.ledger import durable, store
-from repro.ledger.head import statement as statement_of
-from repro.ledger.privacy import holds_secret
+from repro.ledger import durable, history, store
+from repro.ledger.heads import statement as statement_of
+from repro.ledger.privacy import code_holds_secret, holds_secret
 from repro.report.bundle import crate, verify_bundle
 from repro.report.bundle.content import Content, gather
 from repro.report.bundle.crate import About, BundledFile
@@ -120,7 +120,7 @@ def _copied(root: Path, folder: Path, content: Content) -> Iterator[BundledFile]
     """
     for name, said in content.segments.items():
         path = f"ledger/segments/{name}.jsonl"
-        with (root / "segments" / f"{name}.jsonl").open("rb") as segment:
+        with history.segment_path(root, name).open("rb") as segment:
             data = segment.read(said.size_bytes)
         if holds_secret(data):
             raise LedgerError(
@@ -131,7 +131,7 @@ def _copied(root: Path, folder: Path, content: Content) -> Iterator[BundledFile]
         yield _put(folder, path, data, f"records of a {said.start.purpose}", _JSON_LINES)
     for sha256, named in content.artifacts.items():
         source, target = store.locate(root, sha256), folder / _object(sha256)
-        if named.role in _CODE and holds_secret(source.read_bytes()):
+        if named.role in _CODE and code_holds_secret(source.read_bytes()):
             raise LedgerError(
                 f"{source}: the {named.role} holds what looks like a secret;"
                 f" leave it behind with --leave-out {named.role}"

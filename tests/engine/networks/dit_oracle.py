@@ -49,7 +49,7 @@ def reference_image(
 
 def condition(spec: Dit, w: Mapping[str, Array], *, label: int, alpha: float, style: Any) -> Array:
     """Class vector, one vector from the table of every style token, and the vector of alpha."""
-    out = w["conditioning.class_embedding"][label].copy()
+    out: Array = w["conditioning.class_embedding"][label].copy()
     for token in range(spec.num_style_tokens):
         table = w["conditioning.style_embedding.codes"].reshape(
             spec.num_style_tokens, -1, len(out)

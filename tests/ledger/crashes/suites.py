@@ -19,7 +19,7 @@ from attrs import frozen
 from repro.errors import ReproError
 from repro.ledger import fold, history, query, schema, store, verify
 from repro.ledger.chain import ChainError, Line
-from repro.ledger.records import Progress
+from repro.ledger.records import Decision, Progress
 from tests.ledger.crashes.nursery import Life, Nursery
 from tests.ledger.crashes.victims import VICTIMS
 from tests.ledger.ledgers import execute
@@ -34,6 +34,7 @@ _RECORDS = " UNION ALL ".join(
     for kind, table in schema.TABLES.items()
 )
 
+# What failed and why, and what to do.
 _CLEAR = re.compile(r"/\S+: .+; free space or fix access, then run again")
 
 
@@ -64,7 +65,7 @@ def killed_folds(folder: Path, *, moments: int, seed: int = 0) -> Tally:
 
 def killed_collections(folder: Path, *, moments: int, seed: int = 0) -> Tally:
     """Two collectors, and a writer of the same bytes as they remove, killed at random moments."""
-    return _killed_often(folder, "collect", (0, 1, 2), moments=moments, seed=seed, longest_s=0.6)
+    return _killed_often(folder, "collect", (0, 1, 2), moments=moments, seed=seed, longest_s=1.2)
 
 
 def met_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> Tally:
@@ -72,7 +73,7 @@ def met_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> Tall
 
     Each has a new ledger and finds nothing there. The first that has no so many calls is the last.
     """
-    attack = _Attack()
+    attack = _Attack(full=fault.startswith("full"))
     with Nursery() as nursery:
         for call in calls:
             root = folder / f"{call}"
@@ -90,7 +91,7 @@ def met_full_disks(folder: Path, victim: str, *, free_bytes: Iterable[int]) -> T
 
     The disk is the one that `folder` is on: it should be small.
     """
-    attack, ballast = _Attack(), folder / "ballast"
+    attack, ballast = _Attack(full=True), folder / "ballast"
     for size_bytes in free_bytes:
         root, said = folder / f"{size_bytes}", list[list[Any]]()
         execute(root, "before")
@@ -128,7 +129,7 @@ def _killed_often(
     longest_s: float = LONGEST_S,
 ) -> Tally:
     """Kill victims at random moments, ten times in a row on one ledger before it goes on."""
-    attack, ages = _Attack(), random.Random(seed)
+    attack, ages = _Attack(full=False), random.Random(seed)
     with Nursery() as nursery:
         for moment in range(moments):
             root, after_s = folder / f"{moment // _PER_LEDGER}", ages.uniform(0, longest_s)
@@ -142,9 +143,13 @@ def _killed_often(
 
 
 class _Attack:
-    """What was acknowledged on a ledger so far, and what was found wrong, on it and before."""
+    """What was acknowledged on a ledger so far, and what was found wrong, on it and before.
 
-    def __init__(self) -> None:
+    Where the disk is full, errors are right, if they are clear; elsewhere none is.
+    """
+
+    def __init__(self, *, full: bool) -> None:
+        self._full = full
         self._began_s = time.monotonic()
         self._moment = ""
         self._moments = self._acknowledged = 0
@@ -166,7 +171,8 @@ class _Attack:
         self._moments += 1
         self._said += [word for life in lives for word in life.said]
         self._note(f"a victim ended with {each.end}" for each in lives if each.end == 1)
-        self._note(_unclear(self._said))
+        errors = [word[1] for word in self._said if word[0] == "error"]
+        self._note(each for each in errors if not (self._full and _CLEAR.fullmatch(each)))
         self._note(_lost(root, self._said))
 
     def ask(self, root: Path) -> None:
@@ -197,14 +203,23 @@ def _lost(root: Path, said: list[list[Any]]) -> Iterator[str]:
         match what, more:
             case "record", [seq, kind] if [each.kind for each in lines[seq : seq + 1]] != [kind]:
                 yield f"{name}: record {seq} ({kind}) is lost"
+            case "note", [seq, number] if _numbers(lines[seq : seq + 1]) != [number]:
+                yield f"{name}: note {number} is not record {seq}"
             case "logged", [stage_id, steps] if _steps(lines, stage_id)[:steps] != [*range(steps)]:
                 yield f"{name}: of {steps} moments {_steps(lines, stage_id)} are there"
             case "sealed", [] if [each.kind for each in lines[-1:]] != ["seal"]:
                 yield f"{name}: the seal is lost"
             case "stored", [sha256] if name not in removed.get(sha256, ()):
                 store.check(root, sha256)
-    places = Counter((word[1], word[2]) for word in said if word[0] == "record")
+            case "removed", [sha256] if sha256 not in removed:
+                yield f"{name}: {sha256} went without a tombstone"
+    places = Counter((word[1], word[2]) for word in said if word[0] in ("record", "note"))
     yield from (f"{place} was given to two records" for place, n in places.items() if n > 1)
+
+
+def _numbers(lines: list[Line]) -> list[Any]:
+    """What each note says."""
+    return [line.data["facts"]["number"] for line in lines if line.kind == Decision.kind]
 
 
 def _steps(lines: list[Line], stage_id: str) -> list[int]:
@@ -215,13 +230,6 @@ def _steps(lines: list[Line], stage_id: str) -> list[int]:
         if line.kind == Progress.kind and line.data["stage_id"] == stage_id
         for step in line.data["steps"]
     ]
-
-
-def _unclear(said: list[list[Any]]) -> Iterator[str]:
-    """Errors that do not say what failed, why, and what to do."""
-    for word in said:
-        if word[0] == "error" and not _CLEAR.fullmatch(word[1]):
-            yield f"no clear message: {word[1]}"
 
 
 def _failing(root: Path) -> Iterator[str]:

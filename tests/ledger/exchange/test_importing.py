@@ -255,6 +255,15 @@ def test_any_text_can_be_a_name(name, tmp_path):
     assert len(rows(tmp_path, "metric")) == 1
 
 
+def test_a_setting_may_be_no_number(tmp_path):
+    """NaN has no canonical form; it is written as a word, and known again."""
+    path = log(tmp_path, {"fid": 1, "config": {"clip": [float("nan"), 2]}})
+
+    first, second = take(tmp_path, path), take(tmp_path, path)
+
+    assert (first.added, second.execution_id) == (1, None)
+
+
 def test_a_long_curve_is_many_records(tmp_path):
     """No line of a segment grows without bound."""
     counts = take(tmp_path, log(tmp_path, *({"step": step, "loss": 1} for step in range(25_000))))
