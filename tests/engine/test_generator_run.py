@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from repro.engine.checkpoint import Checkpoint
 from repro.engine.datasets import Images
 from repro.engine.datasets import load as load_data
@@ -10,6 +12,7 @@ from repro.engine.networks.dit import dit
 from repro.engine.objectives.drifting import drifting
 from repro.engine.run import run
 from repro.engine.seeds import global_stream
+from repro.engine.stages.table import STAGES
 from repro.engine.train import train
 from repro.ledger import query
 from repro.spec.data import StandIn
@@ -51,8 +54,11 @@ def test_an_interrupted_training_ends_in_the_same_bits():
     assert first.weights != last.weights
 
 
-def test_a_rehearsed_run_counts_one_call_an_image(tmp_path: Path):
-    """The whole plan of a spec with the generator: its samples took one network call each."""
+def test_a_rehearsed_run_counts_one_call_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """From a spec with the generator to its samples, each of one call; nothing is judged."""
+    for kind in ("reference", "evaluate"):
+        monkeypatch.setitem(STAGES, kind, lambda execution, stage: {"digest": "none"})
+
     (outcome,) = run([VALID], rehearse=True, root=tmp_path / "ledger", cache=tmp_path / "cache")
 
     rows = query(
