@@ -13,7 +13,8 @@ EPS = 1e-6
 class SelfAttention(nn.Module):
     """Every token attends to every token, in *num_heads* parts of *head_dim* channels.
 
-    The softmax is taken in float32 whatever the precision of queries, keys and values.
+    Where the matrix products round, queries and keys are still normalized and turned in the
+    precision of the tokens, and the softmax is taken in float32.
     """
 
     def __init__(
