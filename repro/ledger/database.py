@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,8 @@ def export_parquet(root: Path, sql: str, path: Path, parameters: Parameters = ()
         raise QueryError(f"sql: {error}") from error
     finally:
         connection.close()
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return int(row[0]) if row else 0
 
 

@@ -6,12 +6,14 @@ the database beside it: to follow a chain is Python's work, and Python works on 
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
 from attrs import field, frozen
 
-from repro.ledger import history, machine
+from repro.ledger import history
 from repro.ledger.chain import ChainError, Line
 from repro.ledger.comparison import Comparison, beside
 from repro.ledger.findings import Finding
@@ -71,12 +73,18 @@ class Reader:
         """The executions that have a segment."""
         return set(self._paths)
 
-    def read_all(self) -> None:
-        """Read every segment, with a process for each core if there is enough to read."""
-        shares = _shares(list(self._paths.values()))
+    def read_all(self, num_processes: int) -> None:
+        """Read every segment, with more processes if there is enough to read.
+
+        What a process read that was killed, for want of memory perhaps, this one will read.
+        """
+        shares = _shares(list(self._paths.values()), num_processes)
         if len(shares) < 2:  # noqa: PLR2004
             return
-        with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as processes:
+        with (
+            suppress(BrokenProcessPool),
+            ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as processes,
+        ):
             for share in processes.map(_read_share, [self._root] * len(shares), shares):
                 self._read |= share.told
                 self.findings += share.findings
@@ -156,10 +164,10 @@ class _Share:
     num_records: int
 
 
-def _shares(paths: Sequence[Path]) -> list[list[str]]:
+def _shares(paths: Sequence[Path], num_processes: int) -> list[list[str]]:
     """Names of segments, in as many parts of about equal size as are worth a process."""
     sizes = {path.stem: path.stat().st_size for path in paths}
-    count = min(machine.num_cores(), len(sizes), sum(sizes.values()) // SHARE_BYTES)
+    count = min(num_processes, len(sizes), sum(sizes.values()) // SHARE_BYTES)
     shares: list[list[str]] = [[] for _ in range(count)]
     filled = [0] * count
     for name in sorted(sizes, key=lambda each: (-sizes[each], each)) if count else ():

@@ -65,12 +65,18 @@ def verify_records(root: Path, execution_ids: Collection[str]) -> list[Finding]:
 
 
 def examine(
-    root: Path, execution_id: str | None = None, *, head: str | None = None, key: Path | None = None
+    root: Path,
+    execution_id: str | None = None,
+    *,
+    head: str | None = None,
+    key: Path | None = None,
+    num_processes: int = 1,
 ) -> Verified:
     """Every finding, and what was read to come to it.
 
     `execution_id` may also be a run's, which stands for all its executions, and may be cut short.
     `head` is one that was taken earlier, as `against` takes it, and `key` who must have signed it.
+    A whole ledger that is large is read by so many processes, which import the main program again.
 
     Raises:
         LedgerError: there is no ledger here, nothing in it has such an id, or the head is none.
@@ -82,7 +88,7 @@ def examine(
         chosen = _chosen(root, comparison, execution_id)
         reader = Reader(root, comparison)
         if chosen is None:
-            reader.read_all()
+            reader.read_all(num_processes)
         whole = reader.names if chosen is None else chosen
         rests_on = reader.follow(whole)
         read = whole | rests_on.keys()

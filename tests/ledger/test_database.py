@@ -291,6 +291,14 @@ def test_parquet_holds_the_answer(root, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_parquet_that_cannot_be_written(root, tmp_path):
+    """A file in the place of the folder is an error of one line, as any other."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(QueryError, match="sql: "):
+        export_parquet(root, "SELECT 1 AS one", tmp_path / "file" / "one.parquet")
+
+
 @pytest.mark.parametrize(
     "sql",
     ["SELECT 1) TO 'stolen.csv' --", "DROP TABLE seals", "FROM read_text('/etc/hostname')"],

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from repro import digest
 from repro.errors import LedgerError
-from repro.ledger import examine, head, history, machine, reading, rebuild, segment, store, verify
+from repro.ledger import examine, head, history, reading, rebuild, segment, store, verify
 from repro.ledger.chain import Tip, Tree, render
 from repro.ledger.fold import fold
 from repro.ledger.records import Decision, Start, Tombstone
@@ -472,9 +472,39 @@ def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     alone = examine(tmp_path)
 
     monkeypatch.setattr(reading, "SHARE_BYTES", 1)
-    monkeypatch.setattr(machine, "num_cores", lambda: 2)
-    together = examine(tmp_path)
+    together = examine(tmp_path, num_processes=2)
 
     assert len(alone.findings) == 3
     assert sorted(together.findings, key=str) == sorted(alone.findings, key=str)
     assert together.num_records == alone.num_records
+
+
+def die(*_args):
+    """What a process does that the system kills, for want of memory."""
+    os._exit(9)
+
+
+def test_what_a_killed_process_was_to_read_is_read(tmp_path, monkeypatch):
+    """A verification that needs more memory than there is takes longer."""
+    names = [execute(tmp_path, name) for name in ("one", "two")]
+    fold(tmp_path)
+    forged(tmp_path, f"UPDATE measurements SET value = 1 WHERE execution_id = '{names[1]}'")
+    monkeypatch.setattr(reading, "SHARE_BYTES", 1)
+    monkeypatch.setattr(reading, "_read_share", die)
+
+    examined = examine(tmp_path, num_processes=2)
+
+    assert len(examined.findings) == 1
+    assert examined.num_records == examine(tmp_path).num_records
+
+
+def test_a_program_verifies_in_its_own_process(tmp_path, monkeypatch):
+    """More than one would import the program again, and most are not made for that."""
+    execute(tmp_path, "one")
+    execute(tmp_path, "two")
+    monkeypatch.setattr(reading, "SHARE_BYTES", 1)
+    monkeypatch.setattr(
+        reading, "ProcessPoolExecutor", lambda *_args, **_options: pytest.fail("more")
+    )
+
+    assert verify(tmp_path) == []

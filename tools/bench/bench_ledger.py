@@ -26,7 +26,7 @@ from attrs import frozen
 from results import table, write_section
 
 from repro import digest
-from repro.ledger import fold, history, query, records, segment, store, verify
+from repro.ledger import examine, fold, history, machine, query, records, segment, store
 from repro.ledger.chain import ZEROS, leaf_of, render, root_of
 from repro.ledger.connection import connect, published_path
 from repro.ledger.records import Decision, Measurement, Progress, Record, Seal, StageEvent, Start
@@ -330,7 +330,7 @@ def records_at_large(bench: Bench) -> Iterator[Row]:
 
 
 def _expect_whole(root: Path) -> None:
-    findings = verify(root)
+    findings = examine(root, num_processes=machine.num_cores()).findings
     assert not findings, findings
 
 
