@@ -14,7 +14,7 @@ from attrs import has
 from repro.spec.data import Dataset
 from repro.spec.evaluate import Extractor, Metric, Reference
 from repro.spec.network import Encoder, Network
-from repro.spec.objective import Alpha, NoiseSchedule, Objective
+from repro.spec.objective import Alpha, NoiseSchedule, Objective, Queue
 from repro.spec.problems import Mistake, choice
 from repro.spec.sample import Sampler, SampleSet
 from repro.spec.train import EmaLaw, LrSchedule
@@ -26,6 +26,7 @@ SLOTS = MappingProxyType(
         "encoder": Encoder,
         "objective": Objective,
         "alpha": Alpha,
+        "queue": Queue,
         "noise-schedule": NoiseSchedule,
         "lr-schedule": LrSchedule,
         "ema": EmaLaw,

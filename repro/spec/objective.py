@@ -7,6 +7,7 @@ from attrs import Factory, field, frozen
 
 from repro.spec.fields import (
     above,
+    added,
     count,
     fraction,
     non_negative,
@@ -14,6 +15,7 @@ from repro.spec.fields import (
     number,
     positive,
     several,
+    text,
 )
 
 
@@ -39,6 +41,56 @@ class PowerLawAlpha:
 
 
 Alpha = FixedAlpha | PowerLawAlpha
+
+
+@frozen(kw_only=True)
+class NoQueue:
+    """Reals are drawn from the whole data set, for distinct classes.
+
+    They are all different while the class, or the data set, holds enough.
+    """
+
+    kind: ClassVar = "none"
+
+
+@frozen(kw_only=True)
+class Banks:
+    """Reals are drawn from ring buffers of the newest ones (Deng et al. 2026, appendix A.8).
+
+    Every step pushes `pushes_per_step` examples, the next of the data in random order, into the
+    bank of their class, of `class_size`, and into one of `global_size` for unconditional reals.
+    The step's classes are those of random examples just pushed (`labels` is `pushed`, as in the
+    released code: a class may come twice) or `distinct` ones of those held. `prefilled` banks are
+    full before the first step; the released code starts with empty ones. Draws are all different;
+    where a bank holds too few, that is an `error`, or the draw is `with-replacement` and counted.
+    """
+
+    kind: ClassVar = "banks"
+
+    class_size: int = count(default=128, rehearsal=8)
+    global_size: int = count(default=1000, rehearsal=32)
+    pushes_per_step: int = count(default=64, rehearsal=8)
+    prefilled: bool = True
+    labels: Literal["pushed", "distinct"] = "pushed"
+    underflow: Literal["error", "with-replacement"] = "error"
+
+
+Queue = NoQueue | Banks
+
+
+@frozen(kw_only=True)
+class NearestPositives:
+    """Of `num_candidates` reals of a class, those nearest to what was generated of it.
+
+    A candidate is as near as its nearest generated sample, by the Euclidean distance of the
+    vectors under the key `feature`. The last `num_random` positives are taken from the other
+    candidates, whatever their distance (an ablation of the port `yhsure/drifting-models-pytorch`
+    took 48 of 128, and 16 at random).
+    """
+
+    num_candidates: int = count(default=128, rehearsal=8)
+    num_random: int = count(default=0, rehearsal=1, least=0)
+    feature: str = text(".+", default="pixels")
 Rule = Literal["official", "algorithm-2"]
 Coupling = Literal["joint", "separate"]
 
@@ -57,7 +109,8 @@ class Drifting:
     code (`official`, with distances and drifts normalized over the batch) or the paper's
     Algorithm 2 on raw distances. `affinity_floor` bounds the product of the two softmaxes from
     below; left out, it is the rule's own: 1e-6, and 0 in Algorithm 2. `coupling` says whether the
-    softmax over targets runs over positives and negatives together.
+    softmax over targets runs over positives and negatives together. Reals come from the whole
+    data set or from a `queue`; with `nearest_positives` a class has more candidates than positives.
     """
 
     kind: ClassVar = "drifting"
@@ -76,6 +129,8 @@ class Drifting:
     affinity_floor: float = non_negative(
         default=Factory(lambda self: AFFINITY_FLOORS[self.rule], takes_self=True)
     )
+    queue: Queue = added(NoQueue())
+    nearest_positives: NearestPositives | None = added(None)
 
 
 @frozen(kw_only=True)

@@ -5,16 +5,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Generator, Tensor, nn
 
 from repro.engine.datasets import Images, Points
 from repro.engine.drift import drift_loss, guidance_weight
+from repro.engine.installed import installed_builder
 from repro.engine.networks.conv_encoder import ConvEncoder
-from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.objectives.images import signed
 from repro.engine.objectives.objective import LossOut, Objective
+from repro.engine.reals.nearest import nearest_to_generated
+from repro.engine.reals.source import Reals
+from repro.engine.reals.table import REALS
 from repro.errors import RunError
-from repro.spec.objective import Alpha, Drifting, FixedAlpha
+from repro.spec.objective import Alpha, Drifting, FixedAlpha, NearestPositives
 
 
 def drifting(
@@ -49,8 +53,7 @@ def drifting_images(
         RunError: when the data set has fewer classes than a step draws, or more than the generator
             knows.
     """
-    members = tuple(np.flatnonzero(data.labels == label) for label in range(data.num_classes))
-    present = sum(len(each) > 0 for each in members)
+    present = len(np.unique(data.labels))
     if spec.num_classes_per_step > present:
         msg = (
             f"objective.num_classes_per_step: {spec.num_classes_per_step}, but images of only "
@@ -65,11 +68,11 @@ def drifting_images(
         raise RunError(msg)
     if encoder is not None:
         encoder.eval().requires_grad_(requires_grad=False)
+    build = REALS.get(type(spec.queue)) or installed_builder(spec.queue)
     return DriftingImages(
         spec=spec,
         images=data.images,
-        members=tuple(each for each in members if len(each)),
-        labels=torch.tensor([label for label, each in enumerate(members) if len(each)]),
+        reals=build(spec.queue, data.labels),
         noise_dim=network_spec.noise_dim,
         encoder=encoder,
     )
@@ -84,49 +87,51 @@ def drifting_points(spec: Drifting, *, data: Points, network_spec: Any) -> Objec
 class DriftingImages:
     """Samples of each drawn class drift to reals of the class, off each other and off any reals.
 
-    Reals of a class are all different while the class holds enough. One guidance scale is drawn for
-    each class and given to the generator; its weight on the unconditional reals is what trains it.
+    One guidance scale is drawn for each class and given to the generator; its weight on the
+    unconditional reals is what trains it.
     """
 
     spec: Drifting
     images: np.ndarray
-    members: tuple[np.ndarray, ...]
-    labels: Tensor
+    reals: Reals
     noise_dim: int
     encoder: ConvEncoder | None
+
+    def state(self) -> Mapping[str, Tensor]:
+        return self.reals.state()
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         spec = self.spec
         device = next(network.parameters()).device
-        drawn = torch.randperm(len(self.labels), generator=generator)[: spec.num_classes_per_step]
-        alpha = draw_alpha(spec.alpha, len(drawn), generator=generator)
-        reals = self._draw_reals(drawn, generator=generator).to(device)
-        noise = torch.randn((len(drawn) * spec.num_generated, self.noise_dim), generator=generator)
+        labels = self.reals.next_labels(spec.num_classes_per_step, generator=generator)
+        alpha = draw_alpha(spec.alpha, len(labels), generator=generator)
+        drawn = self.reals.draw(
+            labels,
+            num_own=num_candidates(spec),
+            num_any=spec.num_unconditional,
+            generator=generator,
+        )
+        reals = signed(self.images[drawn.numbers.flatten().numpy()]).to(device)
+        noise = torch.randn((len(labels) * spec.num_generated, self.noise_dim), generator=generator)
         samples = network(
             noise.to(device),
-            self.labels[drawn].repeat_interleave(spec.num_generated).to(device),
+            labels.repeat_interleave(spec.num_generated).to(device),
             alpha.repeat_interleave(spec.num_generated).to(device),
         )
+        generated = self._features(samples)
         with torch.no_grad():
             real_features = self._features(reals)
-        return summed_loss(
+        if spec.nearest_positives:
+            real_features = with_nearest_positives(
+                spec, spec.nearest_positives, generated=generated, reals=real_features
+            )
+        out = summed_loss(
             spec,
-            generated=_by_class(self._features(samples), num_classes=len(drawn)),
-            reals=_by_class(real_features, num_classes=len(drawn)),
+            generated=_by_class(generated, num_classes=len(labels)),
+            reals=_by_class(real_features, num_classes=len(labels)),
             alpha=alpha.to(device),
         )
-
-    def _draw_reals(self, drawn: Tensor, *, generator: Generator) -> Tensor:
-        """For each class P images of it, then U of any: [classes x (P + U), C, H, W]."""
-        spec = self.spec
-        chosen = []
-        for index in drawn.tolist():
-            own = self.members[index]
-            chosen.append(own[draw_indices(len(own), spec.num_positive, generator=generator)])
-            chosen.append(
-                draw_indices(len(self.images), spec.num_unconditional, generator=generator)
-            )
-        return signed(self.images[np.concatenate(chosen)])
+        return evolve(out, values={**out.values, **drawn.underflow})
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         """Vectors [B, L, C] under the key of every space in which samples drift."""
@@ -170,6 +175,44 @@ def draw_alpha(law: Alpha, num: int, *, generator: Generator) -> Tensor:
     else:
         alpha = (law.low**power + uniform * (law.high**power - law.low**power)) ** (1 / power)
     return torch.where(choice < law.point_mass, law.low, alpha).float()
+
+
+def num_candidates(spec: Drifting) -> int:
+    """How many reals of a class a step draws: its positives, or those that it chooses from."""
+    chosen_from = spec.nearest_positives
+    return chosen_from.num_candidates if chosen_from else spec.num_positive
+
+
+def with_nearest_positives(
+    spec: Drifting,
+    rule: NearestPositives,
+    *,
+    generated: Mapping[str, Tensor],
+    reals: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """The reals that are kept: of [classes x (K + U), L, C] under each key, [classes x (P + U)].
+
+    Raises:
+        RunError: when there is no key of the rule's feature.
+    """
+    if rule.feature not in reals:
+        msg = (
+            f"objective.nearest_positives.feature: {rule.feature!r} is no key of the features; "
+            f"expected one of: {', '.join(reals)}"
+        )
+        raise RunError(msg)
+    drawn = rule.num_candidates + spec.num_unconditional
+    vectors = reals[rule.feature].flatten(1).unflatten(0, (-1, drawn))
+    positives = nearest_to_generated(
+        vectors[:, : rule.num_candidates],
+        generated[rule.feature].detach().flatten(1).unflatten(0, (-1, spec.num_generated)),
+        num=spec.num_positive,
+        num_random=rule.num_random,
+    )
+    first = torch.arange(len(vectors), device=vectors.device)[:, None] * drawn
+    unconditional = torch.arange(rule.num_candidates, drawn, device=vectors.device)
+    kept = torch.cat([first + positives, first + unconditional], dim=1).flatten()
+    return {key: each[kept] for key, each in reals.items()}
 
 
 def summed_loss(
