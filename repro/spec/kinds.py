@@ -14,8 +14,9 @@ from attrs import has
 from repro.spec.data import Dataset
 from repro.spec.evaluate import Extractor, Metric, Reference
 from repro.spec.network import Encoder, Network
-from repro.spec.objective import Alpha, NoiseSchedule, Objective, Queue
+from repro.spec.objective import Alpha, NoiseSchedule, Objective
 from repro.spec.problems import Mistake, choice
+from repro.spec.reals import Queue
 from repro.spec.sample import Sampler, SampleSet
 from repro.spec.train import EmaLaw, LrSchedule
 

@@ -14,11 +14,11 @@ from repro.engine.installed import installed_builder
 from repro.engine.networks.conv_encoder import ConvEncoder
 from repro.engine.objectives.images import signed
 from repro.engine.objectives.objective import LossOut, Objective
-from repro.engine.reals.nearest import nearest_to_generated
+from repro.engine.reals.nearest import with_nearest_positives
 from repro.engine.reals.source import Reals
 from repro.engine.reals.table import REALS
 from repro.errors import RunError
-from repro.spec.objective import Alpha, Drifting, FixedAlpha, NearestPositives
+from repro.spec.objective import Alpha, Drifting, FixedAlpha, num_candidates
 
 
 def drifting(
@@ -121,14 +121,11 @@ class DriftingImages:
         generated = self._features(samples)
         with torch.no_grad():
             real_features = self._features(reals)
-        if spec.nearest_positives:
-            real_features = with_nearest_positives(
-                spec, spec.nearest_positives, generated=generated, reals=real_features
-            )
+            kept = with_nearest_positives(spec, generated=generated, reals=real_features)
         out = summed_loss(
             spec,
             generated=_by_class(generated, num_classes=len(labels)),
-            reals=_by_class(real_features, num_classes=len(labels)),
+            reals=_by_class(kept, num_classes=len(labels)),
             alpha=alpha.to(device),
         )
         return evolve(out, values={**out.values, **drawn.underflow})
@@ -175,44 +172,6 @@ def draw_alpha(law: Alpha, num: int, *, generator: Generator) -> Tensor:
     else:
         alpha = (law.low**power + uniform * (law.high**power - law.low**power)) ** (1 / power)
     return torch.where(choice < law.point_mass, law.low, alpha).float()
-
-
-def num_candidates(spec: Drifting) -> int:
-    """How many reals of a class a step draws: its positives, or those that it chooses from."""
-    chosen_from = spec.nearest_positives
-    return chosen_from.num_candidates if chosen_from else spec.num_positive
-
-
-def with_nearest_positives(
-    spec: Drifting,
-    rule: NearestPositives,
-    *,
-    generated: Mapping[str, Tensor],
-    reals: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """The reals that are kept: of [classes x (K + U), L, C] under each key, [classes x (P + U)].
-
-    Raises:
-        RunError: when there is no key of the rule's feature.
-    """
-    if rule.feature not in reals:
-        msg = (
-            f"objective.nearest_positives.feature: {rule.feature!r} is no key of the features; "
-            f"expected one of: {', '.join(reals)}"
-        )
-        raise RunError(msg)
-    drawn = rule.num_candidates + spec.num_unconditional
-    vectors = reals[rule.feature].flatten(1).unflatten(0, (-1, drawn))
-    positives = nearest_to_generated(
-        vectors[:, : rule.num_candidates],
-        generated[rule.feature].detach().flatten(1).unflatten(0, (-1, spec.num_generated)),
-        num=spec.num_positive,
-        num_random=rule.num_random,
-    )
-    first = torch.arange(len(vectors), device=vectors.device)[:, None] * drawn
-    unconditional = torch.arange(rule.num_candidates, drawn, device=vectors.device)
-    kept = torch.cat([first + positives, first + unconditional], dim=1).flatten()
-    return {key: each[kept] for key, each in reals.items()}
 
 
 def summed_loss(

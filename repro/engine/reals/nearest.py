@@ -1,7 +1,48 @@
-"""Positives chosen for being near to what was generated."""
+"""Positives that are chosen for being near to what was generated."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+from repro.errors import RunError
+from repro.spec.objective import Drifting
+
+
+def with_nearest_positives(
+    spec: Drifting, *, generated: Mapping[str, Tensor], reals: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The vectors of the reals that are kept: the positives of each class, then its other reals.
+
+    Under each key *generated* is [classes x N, L, C] and *reals* [classes x (K + U), L, C], the
+    candidates of a class first; of these [classes x (P + U), L, C] are kept, the same under every
+    key. A spec without `nearest_positives` keeps all.
+
+    Raises:
+        RunError: when there is no key of the rule's feature.
+    """
+    rule = spec.nearest_positives
+    if rule is None:
+        return dict(reals)
+    if rule.feature not in reals:
+        msg = (
+            f"objective.nearest_positives.feature: {rule.feature!r} is not among the features; "
+            f"expected one of: {', '.join(reals)}"
+        )
+        raise RunError(msg)
+    num_reals = rule.num_candidates + spec.num_unconditional
+    num_classes = len(reals[rule.feature]) // num_reals
+    vectors = reals[rule.feature].reshape(num_classes, num_reals, -1)
+    positives = nearest_to_generated(
+        vectors[:, : rule.num_candidates],
+        generated[rule.feature].reshape(num_classes, spec.num_generated, -1),
+        num=spec.num_positive,
+        num_random=rule.num_random,
+    )
+    others = torch.arange(rule.num_candidates, num_reals, device=vectors.device)
+    kept = torch.cat([positives, others.expand(num_classes, -1)], dim=1)
+    first = torch.arange(num_classes, device=vectors.device)[:, None] * num_reals
+    return {key: each[(first + kept).flatten()] for key, each in reals.items()}
 
 
 @torch.no_grad()

@@ -46,7 +46,7 @@ class RingBuffers:
         kept = rank >= counts[ring] - self.capacity  # the earlier ones would be overwritten
         place = (self.pushed[ring] + rank) % self.capacity
         self.entries[ring[kept], place[kept]] = entries[order[kept]]
-        self.pushed += counts
+        self.pushed.add_(counts)
 
     def draw(self, ring: int, num: int, *, generator: Generator) -> Tensor:
         """*num* entries [num, ...] of a ring that holds any: all different while it holds enough.

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from repro.engine.reals.ring_buffers import RingBuffers, empty_rings
 from repro.engine.reals.source import Drawn
 from repro.errors import RunError
-from repro.spec.objective import Banks
+from repro.spec.reals import Banks
 
 
 def sample_queue(spec: Banks, labels: NDArray[np.int64]) -> "SampleQueue":
@@ -113,10 +113,10 @@ class SampleQueue:
         raise RunError(msg)
 
     def _fill(self, generator: Generator) -> None:
-        present = self.labels.unique()
-        while not (
-            bool((self.by_class.sizes()[present] == self.spec.class_size).all())
-            and int(self.of_any.sizes()[0]) == self.spec.global_size
+        """Push whole passes over the data until the banks of all its classes are full."""
+        while (
+            bool((self.by_class.sizes()[self.labels] < self.spec.class_size).any())
+            or int(self.of_any.sizes()[0]) < self.spec.global_size
         ):
             self._push(len(self.order), generator=generator)
 
@@ -128,7 +128,7 @@ class SampleQueue:
                 self.order.copy_(torch.randperm(len(self.order), generator=generator))
                 self.passed.zero_()
             part = self.order[int(self.passed) :][:num].clone()
-            self.passed += len(part)
+            self.passed.add_(len(part))
             num -= len(part)
             parts.append(part)
         pushed = torch.cat(parts)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from repro.engine.reals.sample_queue import sample_queue
 from repro.engine.reals.source import Reals
 from repro.engine.reals.whole_set import whole_set
-from repro.spec.objective import Banks, NoQueue
+from repro.spec.reals import Banks, NoQueue
 
 REALS: Mapping[type, Callable[[Any, NDArray[np.int64]], Reals]] = {
     NoQueue: lambda spec, labels: whole_set(labels),
