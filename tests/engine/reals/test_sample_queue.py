@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
