@@ -80,7 +80,7 @@ def test_a_run_that_is_not_there_cannot_be_done_again(places):
     status, output, talk = repro(places, "rerun", "ffff")
 
     assert (status, output) == (2, "")
-    assert "'ffff' is unknown" in talk
+    assert "'ffff' begins no run's or execution's id" in talk
 
 
 def test_a_plan_in_json_says_what_is_done(places):

@@ -123,7 +123,7 @@ def verify(
     """Re-read records, seals and artifacts; name the first broken link."""
     from attrs import asdict
 
-    from repro.ledger import examine
+    from repro.ledger import examine, machine
 
     if id_ and all_:
         raise click.UsageError("give an ID or --all, not both")
@@ -131,7 +131,9 @@ def verify(
         raise click.UsageError("--key belongs to --against FILE")
     recomputed = None
     with terminal.working("verify"):
-        verified = examine(places.ledger, id_, head=head, key=key)
+        verified = examine(
+            places.ledger, id_, head=head, key=key, num_processes=machine.num_cores()
+        )
         if deep:
             from repro.report.deep import recompute
 

@@ -98,6 +98,32 @@ def write(path: Path, kind: str, *data: bytes, format_: int = 2) -> None:
     path.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
+def test_a_fold_that_was_overtaken_publishes_nothing(tmp_path, monkeypatch):
+    """Who slept while it copied may have copied what another was writing; no two write one file."""
+    execute(tmp_path, "one")
+    fold(tmp_path)
+    execute(tmp_path, "two")
+    before, parts, copy = content(tmp_path), list[Path](), shutil.copyfile
+
+    def slept(source, target):
+        parts.append(Path(target))
+        (highest,) = sorted((tmp_path / "leases" / "fold").iterdir())[-1:]
+        highest.with_name(str(int(highest.name) + 1)).touch()
+        os.utime(highest.with_name(str(int(highest.name) + 1)), (0, 0))
+        return copy(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.copyfile", slept)
+        for _ in range(2):
+            with pytest.raises(LedgerError, match="took the fold over; try again"):
+                fold(tmp_path)
+
+    assert content(tmp_path) == before
+    assert parts[0] != parts[1]
+    assert not any(each.exists() for each in parts)
+    assert query(tmp_path, "SELECT count(*) FROM starts").rows == ((2,),)
+
+
 @pytest.mark.parametrize("name", [".index.duckdb", "ledger.duckdb"])
 def test_a_lost_database_is_made_again(tmp_path, name):
     """Deleting a database file loses nothing."""
