@@ -126,11 +126,11 @@ def _parted(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The tensors that are not called `<prefix>.<name>`, and those that are, by name."""
     start = f"{prefix}."
-    inside = {name for name in tensors if name.startswith(start)}
-    return (
-        {name: value for name, value in tensors.items() if name not in inside},
-        {name.removeprefix(start): tensors[name] for name in inside},
-    )
+    others = {name: value for name, value in tensors.items() if not name.startswith(start)}
+    called = {
+        name.removeprefix(start): value for name, value in tensors.items() if name not in others
+    }
+    return others, called
 
 
 def _trained(network: nn.Module) -> list[tuple[str, nn.Parameter]]:

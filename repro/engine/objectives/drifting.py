@@ -120,12 +120,13 @@ class DriftingImages:
         )
         generated = self._features(samples)
         with torch.no_grad():
-            real_features = self._features(reals)
-            kept = with_nearest_positives(spec, generated=generated, reals=real_features)
+            real_features = with_nearest_positives(
+                spec, generated=generated, reals=self._features(reals)
+            )
         out = summed_loss(
             spec,
             generated=_by_class(generated, num_classes=len(labels)),
-            reals=_by_class(kept, num_classes=len(labels)),
+            reals=_by_class(real_features, num_classes=len(labels)),
             alpha=alpha.to(device),
         )
         return evolve(out, values={**out.values, **drawn.underflow})

@@ -10,20 +10,21 @@ from repro.spec.objective import Drifting
 
 
 def with_nearest_positives(
-    spec: Drifting, *, generated: Mapping[str, Tensor], reals: Mapping[str, Tensor]
+    spec: Drifting, *, generated: Mapping[str, Tensor], reals: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """The vectors of the reals that are kept: the positives of each class, then its other reals.
 
     Under each key *generated* is [classes x N, L, C] and *reals* [classes x (K + U), L, C], the
     candidates of a class first; of these [classes x (P + U), L, C] are kept, the same under every
-    key. A spec without `nearest_positives` keeps all.
+    key. A spec without `nearest_positives` keeps all. *reals* is used up: no key needs memory for
+    longer than it must.
 
     Raises:
         RunError: when there is no key of the rule's feature.
     """
     rule = spec.nearest_positives
     if rule is None:
-        return dict(reals)
+        return reals
     if rule.feature not in reals:
         msg = (
             f"objective.nearest_positives.feature: {rule.feature!r} is not among the features; "
@@ -42,7 +43,8 @@ def with_nearest_positives(
     others = torch.arange(rule.num_candidates, num_reals, device=vectors.device)
     kept = torch.cat([positives, others.expand(num_classes, -1)], dim=1)
     first = torch.arange(num_classes, device=vectors.device)[:, None] * num_reals
-    return {key: each[(first + kept).flatten()] for key, each in reals.items()}
+    rows = (first + kept).flatten()
+    return {key: reals.pop(key)[rows] for key in tuple(reals)}
 
 
 @torch.no_grad()

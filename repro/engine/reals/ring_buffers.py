@@ -23,7 +23,8 @@ class RingBuffers:
 
     `entries` is [rings, capacity, ...], of any type and shape: images, latents, or the numbers of
     examples. `pushed` [rings] counts all pushes so far; the next of ring r goes to place
-    pushed[r] % capacity, over the oldest. Both tensors change in place and are the whole state.
+    pushed[r] % capacity, over the oldest. Both tensors lie on the CPU, change in place and are the
+    whole state.
     """
 
     entries: Tensor

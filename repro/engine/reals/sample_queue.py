@@ -19,7 +19,7 @@ def sample_queue(spec: Banks, labels: NDArray[np.int64]) -> "SampleQueue":
     num = len(labels)
     return SampleQueue(
         spec=spec,
-        labels=torch.from_numpy(labels),
+        labels=torch.tensor(labels),
         order=torch.arange(num),
         passed=torch.tensor(num),
         by_class=empty_rings(int(labels.max()) + 1, spec.class_size, dtype=torch.int64),

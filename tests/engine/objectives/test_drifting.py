@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attrs import evolve
+from attrs import evolve, frozen
 from torch import Generator, Tensor, nn
 
 from repro.engine import datasets
@@ -186,6 +186,19 @@ def test_the_state_of_a_drift_is_that_of_its_queue():
     assert isinstance(without, Stateful)
     assert set(with_queue.state()) >= {"order", "passed", "by_class.entries"}
     assert without.state() == {}
+
+
+@frozen
+class Unbuilt:
+    """A queue of a package that can name it and cannot build it."""
+
+    kind = "unbuilt"
+
+
+def test_a_queue_that_nobody_builds_is_refused():
+    """The error says what its package must do."""
+    with pytest.raises(RunError, match="'unbuilt': no installed package builds it"):
+        step(evolve(SPEC, queue=Unbuilt()))
 
 
 def test_the_nearest_positives_attract():

@@ -68,7 +68,7 @@ def test_every_key_keeps_the_same_reals():
     }
     generated = {"a": torch.tensor([0.0, 0.5, 7.0, 7.0])[:, None, None]}
 
-    kept = with_nearest_positives(SPEC, generated=generated, reals=reals)
+    kept = with_nearest_positives(SPEC, generated=generated, reals=dict(reals))
 
     rows = [1, 3, 4, 8, 5, 9]  # 8 is at 7, 5 and 6 are both 1 away
     assert kept["a"].tolist() == reals["a"][rows].tolist()
