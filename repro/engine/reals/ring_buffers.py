@@ -44,7 +44,8 @@ class RingBuffers:
         ring = rings[order]
         rank = torch.arange(len(ring)) - torch.searchsorted(ring, ring)
         counts = torch.bincount(rings, minlength=len(self.pushed))
-        kept = rank >= counts[ring] - self.capacity  # the earlier ones would be overwritten
+        # Of more than fit only the last are written: equal places are written in no certain order.
+        kept = rank >= counts[ring] - self.capacity
         place = (self.pushed[ring] + rank) % self.capacity
         self.entries[ring[kept], place[kept]] = entries[order[kept]]
         self.pushed.add_(counts)

@@ -197,8 +197,10 @@ class Unbuilt:
 
 def test_a_queue_that_nobody_builds_is_refused():
     """The error says what its package must do."""
+    queue: Any = Unbuilt()
+
     with pytest.raises(RunError, match="'unbuilt': no installed package builds it"):
-        step(evolve(SPEC, queue=Unbuilt()))
+        step(evolve(SPEC, queue=queue))
 
 
 def test_the_nearest_positives_attract():
