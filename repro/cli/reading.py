@@ -32,9 +32,12 @@ def report(
         for study in built:
             terminal.print_claims(study)
     for study in built:
-        terminal.say(f"{study.name}: {study.page}")
-    if claims:
-        sys.exit(max((study.exit_status for study in built), default=0))
+        if not study.problems:
+            terminal.say(f"{study.name}: {study.page}")
+        elif not claims or json_:  # else they are printed above
+            for problem in study.problems:
+                terminal.say(problem)
+    sys.exit(max((study.exit_status for study in built if claims or study.problems), default=0))
 
 
 @click.command()

@@ -39,6 +39,8 @@ _LITERAL = re.compile(
     r"|(?=[\w+/=-]*\d)(?=[\w+/=-]*[a-z])[\w+/=-]{12,}(?![\w.(\[]))",
     re.IGNORECASE,
 )
+_HINTS = ("token", "secret", "pass", "credential", "signature", "key")
+"""One of them is in every name that says so; looking for them is faster than the pattern."""
 _OPTION = re.compile(rf"-{{1,2}}{_SECRET}", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}")
 _KEY = re.compile(
@@ -98,7 +100,12 @@ def holds_secret(data: bytes) -> bool:
 
 def code_holds_secret(data: bytes) -> bool:
     """Whether source code, or a change of it, does; a literal beside a name that says so counts."""
-    return holds_secret(data) or _LITERAL.search(data.decode("utf-8", "replace")) is not None
+    lines = data.decode("utf-8", "replace").splitlines()
+    return holds_secret(data) or any(
+        _LITERAL.search(line)
+        for line, lowered in zip(lines, map(str.lower, lines), strict=True)
+        if any(hint in lowered for hint in _HINTS)
+    )
 
 
 def _values() -> Iterator[str]:

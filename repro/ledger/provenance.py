@@ -146,18 +146,17 @@ def _command(cwd: Path) -> Provenance:
 def _source(root: Path, *, keep: bool) -> list[Provenance | Artifact]:
     """This package's own files: their digest, and they themselves where no commit tells them."""
     names, archive = _sources()
-    kept = (
-        [_stored(root, archive, role="source", name="repro.tar", type_="application/x-tar")]
-        if keep
-        else []
-    )
+    kept, missing = [], tuple[str, ...]()
+    if keep:
+        told, missing = _told_sources()
+        kept = [_stored(root, told, role="source", name="repro.tar", type_="application/x-tar")]
     value = {
         "version": repro.__version__,
         "sha256": digest.sha256(archive),
         "num_files": len(names),
         "artifacts": {each.role: each.sha256 for each in kept},
     }
-    return [_ok("source", value), *kept]
+    return [_ok("source", value, *missing), *kept]
 
 
 def _locks(cwd: Path) -> Provenance:
@@ -179,6 +178,18 @@ def _sources() -> tuple[tuple[str, ...], bytes]:
     folder = Path(repro.__file__).parent
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
     return tuple(names), _archive(folder, names)
+
+
+@cache
+def _told_sources() -> tuple[bytes, tuple[str, ...]]:
+    """The archive without the files that hold secrets, and why they are not in it."""
+    names, archive = _sources()
+    folder = Path(repro.__file__).parent
+    secret = {name for name in names if code_holds_secret((folder / name).read_bytes())}
+    if not secret:
+        return archive, ()
+    reasons = tuple(f"{name}: {BY_CONTENT}" for name in names if name in secret)
+    return _archive(folder, [name for name in names if name not in secret]), reasons
 
 
 @cache

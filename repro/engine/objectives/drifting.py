@@ -14,6 +14,7 @@ from repro.engine.installed import installed_builder
 from repro.engine.networks.conv_encoder import ConvEncoder
 from repro.engine.objectives.images import signed
 from repro.engine.objectives.objective import LossOut, Objective
+from repro.engine.randomness import Randomness, draw, randomness_of
 from repro.engine.reals.nearest import with_nearest_positives
 from repro.engine.reals.source import Reals
 from repro.engine.reals.table import REALS
@@ -30,7 +31,7 @@ def drifting(
 ) -> Objective:
     """The objective of *spec* on images or on points, as the data are.
 
-    Of the generator's spec it needs `noise_dim` and, for images, `num_classes`.
+    Of the generator's spec it needs what `randomness_of` reads and, for images, `num_classes`.
 
     Raises:
         RunError: as `drifting_images` does.
@@ -73,14 +74,14 @@ def drifting_images(
         spec=spec,
         images=data.images,
         reals=build(spec.queue, data.labels),
-        noise_dim=network_spec.noise_dim,
+        randomness=randomness_of(network_spec, data.shape),
         encoder=encoder,
     )
 
 
 def drifting_points(spec: Drifting, *, data: Points, network_spec: Any) -> Objective:
     """The objective of *spec* for a generator of points: one class, no guidance."""
-    return DriftingPoints(spec=spec, data=data, noise_dim=network_spec.noise_dim)
+    return DriftingPoints(spec=spec, data=data, randomness=randomness_of(network_spec, data.shape))
 
 
 @frozen(kw_only=True, eq=False)
@@ -94,7 +95,7 @@ class DriftingImages:
     spec: Drifting
     images: np.ndarray
     reals: Reals
-    noise_dim: int
+    randomness: Randomness
     encoder: ConvEncoder | None
 
     def state(self) -> Mapping[str, Tensor]:
@@ -112,11 +113,13 @@ class DriftingImages:
             generator=generator,
         )
         reals = signed(self.images[drawn.numbers.flatten().numpy()]).to(device)
-        noise = torch.randn((len(labels) * spec.num_generated, self.noise_dim), generator=generator)
+        num_samples = len(labels) * spec.num_generated
+        noise, *style = draw(self.randomness, num_samples, generator=generator)
         samples = network(
             noise.to(device),
             labels.repeat_interleave(spec.num_generated).to(device),
             alpha.repeat_interleave(spec.num_generated).to(device),
+            *(each.to(device) for each in style),
         )
         generated = self._features(samples)
         with torch.no_grad():
@@ -147,12 +150,12 @@ class DriftingPoints:
 
     spec: Drifting
     data: Points
-    noise_dim: int
+    randomness: Randomness
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         device = next(network.parameters()).device
         points = self.data.draw(self.spec.num_positive, generator).to(device)
-        noise = torch.randn((self.spec.num_generated, self.noise_dim), generator=generator)
+        (noise,) = draw(self.randomness, self.spec.num_generated, generator=generator)
         samples = network(noise.to(device))
         return summed_loss(
             self.spec,
