@@ -66,6 +66,7 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
                 start,
                 command=cleaned_command(start.command),
                 spec_path=cleaned(start.spec_path),
+                title=cleaned(start.title),
                 execution_id=execution_id,
                 host=process.host,
                 pid=process.pid,
