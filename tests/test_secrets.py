@@ -114,8 +114,12 @@ def place(tmp_path_factory):
 
 
 def _used(place: Place) -> None:
-    notes = (f"notes=see https://me:{PLANTED}@host", f"notes={SECRETS['HF_TOKEN']}")
-    overrides = [word for each in notes for word in ("--set", each)]
+    texts = (
+        f"notes=see https://me:{PLANTED}@host",
+        f"notes={SECRETS['HF_TOKEN']}",
+        f"title=with {SECRETS['HF_TOKEN']}",
+    )
+    overrides = [word for each in texts for word in ("--set", each)]
     outcome = place.repro("run", "specs/toy/tiny.toml", *overrides, "--json")
     place.repro("run", f"{place.home}/tiny.toml")
     place.repro("run", "../damaged.toml", status=1)

@@ -5,30 +5,34 @@ function that the same package names under the same kind in the group `repro.eng
 arguments of its slot below.
 
 - data set: `(spec, cache)` -> `Images` or `Points`
-- network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,)
+- network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,). A
+  generator is called with what `randomness_of` its spec says, and for images with labels and
+  guidance scales after the noise
 - encoder: `(spec, shape, num_classes)` -> a module with `features`
 - objective: `(spec, materials)` -> an `Objective`
+- queue: `(spec, labels)` -> a `Reals`; labels are those of the data set [N]
 - sampler: see `samplers.sampler.DenoisingSampler`
 """
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from attrs import frozen
 
 from repro.engine.datasets import LOADERS, Images, Points
+from repro.engine.installed import installed_builder
 from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.networks.dit import dit
 from repro.engine.networks.mae import mae
 from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
+from repro.engine.reals.table import REALS
 from repro.engine.samplers.table import DENOISING_SAMPLERS
-from repro.errors import RunError
-from repro.spec.network import ConvEncoder, ConvGenerator, Mae, Mlp, UNet2D
+from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 
 
@@ -44,6 +48,7 @@ class Materials:
 BUILDERS: Mapping[type, Callable[..., Any]] = {
     **LOADERS,
     ConvGenerator: conv_generator,
+    Dit: dit,
     Mlp: lambda spec, shape: mlp(spec),
     UNet2D: unet2d,
     Mae: mae,
@@ -55,6 +60,7 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
     MaskedAutoencoding: lambda spec, given: masked_autoencoding(
         spec, data=given.data, network_spec=given.network
     ),
+    **REALS,
     **DENOISING_SAMPLERS,
 }
 
@@ -65,13 +71,4 @@ def builder_of(spec: Any) -> Callable[..., Any]:
     Raises:
         RunError: when neither this package nor an installed one can build the kind.
     """
-    if built_in := BUILDERS.get(type(spec)):
-        return built_in
-    for plugin in entry_points(group="repro.engine", name=spec.kind):
-        found: Callable[..., Any] = plugin.load()
-        return found
-    msg = (
-        f"kind {spec.kind!r}: no installed package builds it; its package must name a function "
-        f"for {spec.kind!r} in the entry-point group repro.engine"
-    )
-    raise RunError(msg)
+    return BUILDERS.get(type(spec)) or installed_builder(spec)

@@ -8,6 +8,7 @@ is broken is read up to the break and reported; it does not keep the others out.
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 LEASE = "fold"
 WAIT_S = 60.0
 _BATCH_LINES = 20_000
+_BATCH_BYTES = 16 << 20
 
 
 class NewerSchemaError(LedgerError):
@@ -93,6 +95,7 @@ class Inserter:
     def __init__(self, connection: "DuckDBPyConnection") -> None:
         self._connection = connection
         self._batches: dict[str, list[bytes]] = {kind: [] for kind in schema.TABLES}
+        self._num_bytes = 0
 
     def add(self, line: Line, opening: bytes) -> None:
         """Take a line in; kinds that only a newer version knows have no table.
@@ -107,7 +110,10 @@ class Inserter:
             now = {"seq": line.seq, "time": line.time, "data": as_curves(line.data)}
             raw = orjson.dumps(now)
         batch.append(opening + raw[1:])
-        if len(batch) >= _BATCH_LINES:
+        self._num_bytes += len(raw)
+        if self._num_bytes >= _BATCH_BYTES:
+            self.flush()
+        elif len(batch) >= _BATCH_LINES:
             self._insert(line.kind)
 
     def flush(self) -> None:
@@ -115,6 +121,7 @@ class Inserter:
         for kind, batch in self._batches.items():
             if batch:
                 self._insert(kind)
+        self._num_bytes = 0
 
     @staticmethod
     def opening(execution_id: str) -> bytes:
@@ -250,6 +257,8 @@ class _Reader:
                 self._inserter.add(last, opening)
         except ChainError as error:
             self.problems.append(f"{path}: {error}; `verify` says more")
+        except OSError as error:  # another user's, perhaps; the others count
+            self.problems.append(f"{path}: cannot be read: {error.strerror}")
         if last is not None:
             self._moved[name] = last.tip(size_bytes)
             self.num_records += last.seq + 1 - tip.seq
@@ -286,11 +295,15 @@ def new_lines(path: Path, tip: Tip) -> Iterator[Line]:
         return
     with path.open("rb") as file:
         file.seek(tip.size_bytes)
-        whole = file.read().split(b"\n")[:-1]
-    for line in follow(whole, tip):
-        if line.seq == 0:
-            history.hold_to_place(line, path.stem)
-        yield line
+        whole = (raw[:-1] for raw in takewhile(_is_whole, file))
+        for line in follow(whole, tip):
+            if line.seq == 0:
+                history.hold_to_place(line, path.stem)
+            yield line
+
+
+def _is_whole(raw: bytes) -> bool:
+    return raw.endswith(b"\n")
 
 
 def _publish(root: Path, held: Lease) -> None:

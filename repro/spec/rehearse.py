@@ -31,11 +31,12 @@ from repro.spec.evaluate import (
 )
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import LEAST_GRID, doublings, layout
-from repro.spec.network import ConvEncoder, ConvGenerator, Mae, UNet2D
+from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
 
 COARSEST_SIDE = 4
+PATCHES_PER_SIDE = 4
 NUM_IMAGES = 64
 NUM_TEST_IMAGES = 32
 NUM_FEATURES = 8
@@ -121,6 +122,8 @@ def _assumed_layout(spec: Spec) -> StandIn:
     match spec.network:
         case ConvGenerator(channels=channels, num_classes=num_classes):
             side = COARSEST_SIDE * doublings(channels)
+        case Dit(patch_size=patch_size, num_classes=num_classes):
+            side = patch_size * PATCHES_PER_SIDE
         case Mae(num_classes=num_classes) if num_classes:
             side = StandIn().height
         case _:

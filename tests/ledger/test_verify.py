@@ -13,7 +13,17 @@ from attrs import evolve
 
 from repro import digest
 from repro.errors import LedgerError
-from repro.ledger import examine, head, history, reading, rebuild, segment, store, verify
+from repro.ledger import (
+    comparison,
+    examine,
+    head,
+    history,
+    reading,
+    rebuild,
+    segment,
+    store,
+    verify,
+)
 from repro.ledger.chain import Tip, Tree, render
 from repro.ledger.fold import fold
 from repro.ledger.records import Decision, Start, Tombstone
@@ -477,6 +487,25 @@ def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     assert len(alone.findings) == 3
     assert sorted(together.findings, key=str) == sorted(alone.findings, key=str)
     assert together.num_records == alone.num_records
+
+
+@pytest.mark.parametrize("part_rows", [1, 5])
+def test_large_tables_are_compared_in_parts(tmp_path, monkeypatch, part_rows):
+    """Whatever part a row is in, that it differs, is gone or too many is found."""
+    names = [execute(tmp_path, name) for name in ("one", "two", "three")]
+    fold(tmp_path)
+    monkeypatch.setattr(comparison, "_PART_ROWS", part_rows)
+    whole = verify(tmp_path)
+    forged(tmp_path, f"UPDATE progress SET value = 9 WHERE execution_id = '{names[0]}'")
+    forged(tmp_path, f"DELETE FROM progress WHERE execution_id = '{names[1]}' AND step = 2")
+    forged(tmp_path, f"INSERT INTO progress FROM progress WHERE execution_id = '{names[2]}'")
+
+    found = [(each.file, each.problem.split(";")[0]) for each in verify(tmp_path)]
+
+    assert whole == []
+    assert found == [
+        ("ledger.duckdb", f"table progress differs from segment {name}") for name in names
+    ]
 
 
 def die(*_args):

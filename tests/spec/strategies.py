@@ -40,7 +40,7 @@ from repro.spec.evaluate import (
     Select,
     ShippedReference,
 )
-from repro.spec.network import ConvEncoder, ConvGenerator, Mae, Mlp, UNet2D
+from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import (
     ClassifierTuning,
     CosineSchedule,
@@ -51,6 +51,7 @@ from repro.spec.objective import (
     MaskedAutoencoding,
     PowerLawAlpha,
 )
+from repro.spec.reals import Banks, NearestPositives, NoQueue
 from repro.spec.sample import (
     AdjacentStrided,
     Ddim,
@@ -102,6 +103,49 @@ def alphas() -> st.SearchStrategy[Any]:
     return st.builds(FixedAlpha, value=scale) | st.tuples(scale, scale).map(
         lambda two: PowerLawAlpha(low=min(two), high=max(two))
     )
+
+
+def dits() -> st.SearchStrategy[Dit]:
+    """Patches that tile 32 x 32 and 28 x 28, ten classes."""
+    return st.builds(
+        Dit,
+        patch_size=st.sampled_from([1, 2, 4]),
+        head_dim=st.integers(1, 64).map(lambda quarter: 4 * quarter),
+        num_classes=st.just(10),
+        num_registers=st.integers(0, 16),
+        num_style_tokens=st.integers(0, 32),
+        norm=st.sampled_from(["rms", "layer"]),
+        qk_norm=st.sampled_from(["rms", "unit", "none"]),
+        rope=st.sampled_from(["1d", "2d", "none"]),
+        feed_forward=st.sampled_from(["swiglu", "gelu"]),
+        alpha_embedding=st.sampled_from(["sinusoid", "raw", "none"]),
+        precision=st.sampled_from(["float32", "bfloat16"]),
+    )
+
+
+@st.composite
+def reals(draw: st.DrawFn) -> dict[str, Any]:
+    """Where the reals of a drifting step come from, for at most ten classes."""
+    num_positive = draw(COUNTS)
+    rules = st.builds(
+        NearestPositives,
+        num_candidates=st.integers(num_positive + 1, 20_000),
+        num_random=st.integers(0, num_positive - 1),
+    )
+    banks = st.builds(
+        Banks,
+        class_size=st.integers(20_000, 30_000),
+        global_size=st.integers(8, 2000),
+        pushes_per_step=st.integers(10, 300),
+        prefilled=st.booleans(),
+        labels=st.sampled_from(["pushed", "distinct"]),
+        underflow=st.sampled_from(["error", "with-replacement"]),
+    )
+    return {
+        "num_positive": num_positive,
+        "nearest_positives": draw(st.none() | rules),
+        "queue": draw(st.just(NoQueue()) | banks),
+    }
 
 
 @st.composite
@@ -184,6 +228,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
                 ConvGenerator,
                 channels=st.lists(st.integers(1, 99), min_size=1, max_size=4).map(tuple),
             )
+            | dits()
         ),
         "encoder": draw(encoders(channels=1 if data.kind == "fashion-mnist" else 3))
         if encoded
@@ -194,6 +239,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
             num_classes_per_step=draw(st.integers(1, 10)),
             num_generated=draw(COUNTS),
             alpha=draw(alphas()),
+            **draw(reals()),
         ),
     }
 

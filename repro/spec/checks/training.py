@@ -6,7 +6,7 @@ from typing import Any
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.layout import Layout, doublings, holds_points, layout, unfit_patches
-from repro.spec.network import ConvGenerator, Mae, Mlp, UNet2D
+from repro.spec.network import ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import (
     ClassifierTuning,
     Denoise,
@@ -15,8 +15,10 @@ from repro.spec.objective import (
     LinearSchedule,
     MaskedAutoencoding,
     PowerLawAlpha,
+    num_candidates,
 )
 from repro.spec.problems import Problem, dotted, repeated
+from repro.spec.reals import Banks, NoQueue
 
 TRAINING = ("data", "network", "objective", "train")
 
@@ -32,7 +34,7 @@ def _training_is_whole(spec: Spec) -> Iterator[Problem]:
 def _network_fits_data(spec: Spec) -> Iterator[Problem]:
     if spec.data is None or spec.network is None:
         return
-    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | UNet2D | Mae):
+    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | Dit | Mae | UNet2D):
         yield Problem(("network",), f"makes images, but {spec.data.kind} holds points; use mlp")
     if layout(spec.data) and isinstance(spec.network, Mlp):
         yield Problem(("network",), f"makes points, but {spec.data.kind} holds images")
@@ -47,12 +49,12 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
             if doublings(channels) > min(shape.height, shape.width):
                 msg = f"{len(channels)} entries double the sides too often: {size}"
                 yield Problem(("network", "channels"), msg)
-            if network.num_classes != shape.num_classes:
-                msg = f"expected {shape.num_classes}, the classes of {data.kind}"
-                yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
-        case Mae(patch=patch):
-            if mistake := unfit_patches(patch, shape):
-                yield Problem(("network", "patch"), f"{mistake}: {size}")
+            yield from _network_knows_classes(network, shape, data)
+        case Dit(patch_size=side):
+            if shape.height % side or shape.width % side:
+                msg = f"patches of {side} x {side} must tile the image, but {size}"
+                yield Problem(("network", "patch_size"), msg)
+            yield from _network_knows_classes(network, shape, data)
         case UNet2D(channels=channels):
             factor = doublings(channels)
             if shape.height % factor or shape.width % factor:
@@ -60,6 +62,12 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
                 yield Problem(("network", "channels"), msg)
         case _:
             pass
+
+
+def _network_knows_classes(network: Any, shape: Layout, data: Dataset) -> Iterator[Problem]:
+    if network.num_classes != shape.num_classes:
+        msg = f"expected {shape.num_classes}, the classes of {data.kind}"
+        yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
 
 
 def _unet_is_consistent(spec: Spec) -> Iterator[Problem]:
@@ -78,15 +86,14 @@ def _unet_is_consistent(spec: Spec) -> Iterator[Problem]:
 
 def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
     match spec.network, spec.objective:
-        case ConvGenerator() | Mlp(), Denoise():
+        case ConvGenerator() | Dit() | Mlp(), Denoise():
             yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
         case UNet2D() | Mae(), Drifting():
-            yield Problem(
-                ("network", "kind"), "drifting needs a generator; expected conv-generator or mlp"
-            )
+            msg = "drifting needs a generator; expected conv-generator, dit or mlp"
+            yield Problem(("network", "kind"), msg)
         case Mae(), Denoise():
             yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
-        case ConvGenerator() | Mlp() | UNet2D(), MaskedAutoencoding():
+        case ConvGenerator() | Dit() | Mlp() | UNet2D(), MaskedAutoencoding():
             yield Problem(("network", "kind"), "masked-autoencoding needs an autoencoder: mae")
         case Mae() as mae, MaskedAutoencoding() as objective:
             yield from _classifier_is_tuned(mae, objective)
@@ -105,18 +112,18 @@ def _classifier_is_tuned(mae: Mae, objective: MaskedAutoencoding) -> Iterator[Pr
 
 def _autoencoder_fits_data(spec: Spec) -> Iterator[Problem]:
     shape = layout(spec.data) if spec.data else None
-    match spec.network, spec.objective:
-        case Mae() as mae, MaskedAutoencoding(mask_patch=mask_patch) if shape:
-            side = mask_patch * mae.patch
-            if shape.height % side or shape.width % side:
-                msg = f"{mask_patch} patches of {mae.patch} pixels do not divide"
-                path = ("objective", "mask_patch")
-                yield Problem(path, f"{msg} {shape.height} x {shape.width}")
-            if 0 < mae.num_classes < shape.num_classes:
-                msg = f"expected at least {shape.num_classes}, the classes of the data"
-                yield Problem(("network", "num_classes"), f"{msg}, got {mae.num_classes}")
-        case _:
-            pass
+    if spec.data is None or shape is None or not isinstance(mae := spec.network, Mae):
+        return
+    if mistake := unfit_patches(mae.patch, shape):
+        msg = f"{mistake}: {spec.data.kind} is {shape.height} x {shape.width}"
+        yield Problem(("network", "patch"), msg)
+    if 0 < mae.num_classes < shape.num_classes:
+        msg = f"expected at least {shape.num_classes}, the classes of the data"
+        yield Problem(("network", "num_classes"), f"{msg}, got {mae.num_classes}")
+    side = getattr(spec.objective, "mask_patch", 1) * mae.patch
+    if shape.height % side or shape.width % side:
+        msg = f"hidden patches are {side} pixels a side, which do not divide"
+        yield Problem(("objective", "mask_patch"), f"{msg} {shape.height} x {shape.width}")
 
 
 def _tuning_begins(spec: Spec) -> Iterator[Problem]:
@@ -158,12 +165,20 @@ def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Pr
     if points and drifting.alpha != FixedAlpha(value=1.0):
         msg = 'points have no classes to guide by; expected { kind = "fixed", value = 1.0 }'
         yield Problem(("objective", "alpha"), msg)
+    if points and drifting.queue != NoQueue():
+        msg = 'points are drawn afresh; expected { kind = "none" }'
+        yield Problem(("objective", "queue"), msg)
+    if points and drifting.nearest_positives:
+        msg = "points are drawn afresh; expected no choice among them"
+        yield Problem(("objective", "nearest_positives"), msg)
 
 
 def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
     match spec.objective:
         case Drifting() as drifting:
             yield from _alpha_is_ordered(drifting)
+            yield from _nearest_positives_are_a_choice(drifting)
+            yield from _banks_hold_a_step(drifting)
             yield from repeated(drifting.features, ("objective", "features"))
             yield from repeated(drifting.temperatures, ("objective", "temperatures"))
             if not drifting.num_unconditional and _highest_alpha(drifting.alpha) > 1:
@@ -182,6 +197,43 @@ def _alpha_is_ordered(drifting: Drifting) -> Iterator[Problem]:
         case PowerLawAlpha(low=low, high=high) if low > high:
             msg = f"expected at least low = {low}, got {high}"
             yield Problem(("objective", "alpha", "high"), msg)
+        case _:
+            pass
+
+
+def _nearest_positives_are_a_choice(drifting: Drifting) -> Iterator[Problem]:
+    if not (rule := drifting.nearest_positives):
+        return
+    path = ("objective", "nearest_positives")
+    if rule.num_candidates <= drifting.num_positive:
+        msg = f"expected more than objective.num_positive = {drifting.num_positive} to choose from"
+        yield Problem((*path, "num_candidates"), f"{msg}, got {rule.num_candidates}")
+    if rule.num_random >= drifting.num_positive:
+        msg = f"expected fewer than objective.num_positive = {drifting.num_positive}"
+        yield Problem((*path, "num_random"), f"{msg}, got {rule.num_random}")
+    space = "pixels" if rule.feature == "pixels" else "encoder"
+    if space not in drifting.features:
+        msg = f'nearest_positives compares by {rule.feature!r}; expected "{space}" among them'
+        yield Problem(("objective", "features"), msg)
+
+
+def _banks_hold_a_step(drifting: Drifting) -> Iterator[Problem]:
+    match drifting.queue:
+        case Banks() as banks:
+            path = ("objective", "queue")
+            own = num_candidates(drifting)
+            if banks.class_size < own:
+                msg = f"expected at least {own}, what a step draws of a class"
+                yield Problem((*path, "class_size"), f"{msg}, got {banks.class_size}")
+            if banks.global_size < drifting.num_unconditional:
+                msg = (
+                    f"expected at least objective.num_unconditional = {drifting.num_unconditional}"
+                )
+                yield Problem((*path, "global_size"), f"{msg}, got {banks.global_size}")
+            if banks.labels == "pushed" and banks.pushes_per_step < drifting.num_classes_per_step:
+                msg = "a step's classes are of what it pushes; expected at least "
+                msg += f"objective.num_classes_per_step = {drifting.num_classes_per_step}"
+                yield Problem((*path, "pushes_per_step"), f"{msg}, got {banks.pushes_per_step}")
         case _:
             pass
 
