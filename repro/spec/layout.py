@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from repro.spec.autoencoder import Autoencoder
 from repro.spec.data import (
     Checkerboard,
     Cifar10,
     Dataset,
     Digits,
     FashionMnist,
+    ImageNetFolder,
+    Latents,
     StandIn,
     SwissRoll,
 )
@@ -25,7 +28,7 @@ SIZES = {
 
 @frozen(kw_only=True)
 class Layout:
-    """Images: how large, how many kinds, how many."""
+    """Images, or latents: how large, how many kinds, how many."""
 
     height: int
     width: int
@@ -43,6 +46,16 @@ def layout(data: Dataset) -> Layout | None:
             return _layout(28, 1, SIZES[FashionMnist, data.split])
         case Digits():
             return _layout(8, 1, 1_797)
+        case ImageNetFolder():
+            return Layout(
+                height=data.crop_to,
+                width=data.crop_to,
+                channels=3,
+                num_classes=data.num_classes,
+                num_images=data.num_images,
+            )
+        case Latents():
+            return _latent_layout(data)
         case StandIn():
             return Layout(
                 height=data.height,
@@ -63,6 +76,38 @@ def doublings(widths: Sequence[int]) -> int:
 def holds_points(data: Dataset | None) -> bool:
     """Whether a data set holds 2-D points, not images."""
     return isinstance(data, Checkerboard | SwissRoll)
+
+
+def holds_latents(data: Dataset | None) -> bool:
+    """Whether a data set holds what a network sees in place of images, and no images."""
+    return isinstance(data, Latents)
+
+
+def reduction(autoencoder: Autoencoder) -> int:
+    """How often larger the sides of an image are than those of its latent."""
+    return doublings(autoencoder.architecture.channels)
+
+
+def encoded_sides(data: Latents) -> tuple[int, int] | None:
+    """Height and width of the images as they are encoded; None if they must be opened first."""
+    if data.enlarge_to is not None:
+        return data.enlarge_to, data.enlarge_to
+    shape = layout(data.images)
+    return None if shape is None else (shape.height, shape.width)
+
+
+def _latent_layout(data: Latents) -> Layout | None:
+    shape, sides = layout(data.images), encoded_sides(data)
+    if shape is None or sides is None:
+        return None
+    factor = reduction(data.autoencoder)
+    return Layout(
+        height=sides[0] // factor,
+        width=sides[1] // factor,
+        channels=data.autoencoder.architecture.latent_channels,
+        num_classes=shape.num_classes,
+        num_images=shape.num_images,
+    )
 
 
 def _layout(side: int, channels: int, num_images: int) -> Layout:

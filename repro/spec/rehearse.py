@@ -1,7 +1,7 @@
 """A spec made small: the same stages and kinds, in minutes on a CPU.
 
 Sizes are capped where a field says so (`rehearsal=`). Data become a stand-in of the same layout,
-ready-made references become statistics of one, and the extractor needs no weights. Two steps of a
+ready-made references become statistics of one, and extractor and autoencoder need no weights. Two steps of a
 sampler cannot pass calibration, so they may be biased here; nothing measured is evidence.
 """
 
@@ -10,12 +10,15 @@ from typing import Any
 
 from attrs import evolve, fields, has
 
+from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoencoderKl
 from repro.spec.data import (
     Cifar10,
     Dataset,
     Digits,
     FashionMnist,
     ImageFolder,
+    ImageNetFolder,
+    Latents,
     StandIn,
     TensorFile,
 )
@@ -29,7 +32,7 @@ from repro.spec.evaluate import (
     ShippedReference,
 )
 from repro.spec.fields import REHEARSAL
-from repro.spec.layout import doublings, layout
+from repro.spec.layout import doublings, layout, reduction
 from repro.spec.network import ConvGenerator, UNet2D
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
@@ -77,6 +80,12 @@ def _replaced(value: Any, files: StandIn) -> Any:
     match value:
         case Cifar10() | FashionMnist() | Digits() | StandIn() | ImageFolder() | TensorFile():
             return _stand_in(value, files)
+        case ImageNetFolder():
+            return _stand_in(value, files)
+        case AutoencoderKl(architecture=architecture):
+            return UntrainedAutoencoderKl(architecture=architecture)
+        case KlArchitecture(norm_groups=groups, channels=channels):
+            return evolve(value, norm_groups=math.gcd(groups, *channels))
         case ShippedReference() | FileReference():
             return DatasetReference(data=files, num_features=NUM_FEATURES)
         case InceptionV3Compat():
@@ -105,12 +114,14 @@ def _stand_in(data: Dataset, files: StandIn) -> StandIn:
 
 def _assumed_layout(spec: Spec) -> StandIn:
     """What stands in for files that must be opened to know their layout: what the network makes."""
+    larger = reduction(spec.data.autoencoder) if isinstance(spec.data, Latents) else 1
     match spec.network:
         case ConvGenerator(channels=channels, num_classes=num_classes):
-            side = COARSEST_SIDE * doublings(channels)
+            side = COARSEST_SIDE * doublings(channels) * larger
             return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
         case _:
-            return StandIn(num_images=NUM_IMAGES)
+            side = StandIn().height * larger
+            return StandIn(height=side, width=side, num_images=NUM_IMAGES)
 
 
 def _fewer_checkpoints(evaluate: Evaluate, train: Train, small: Train) -> Evaluate:
