@@ -81,13 +81,13 @@ class ImageNetFolder:
 
     JPEG, of any size, is allowed: this is for training data, of which no pixel is measured. Each
     image is cropped at its centre to `crop_to` x `crop_to` RGB, as guided diffusion does it
-    (Dhariwal & Nichol 2021). `digest` pins the bytes of all files: it is the SHA-256 digest of what `sha256sum`
-    prints for them in the order of their paths, which
+    (Dhariwal & Nichol 2021). `digest` pins the bytes of all files: it is the SHA-256 digest of what
+    `sha256sum` prints for them in the order of their paths. In a folder that holds nothing else
 
         find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
 
-    prints in a folder that holds nothing else. `num_classes` and `num_images` say what to expect;
-    the defaults are ImageNet's training set, 50,000 is its validation set, sorted into classes.
+    prints it. `num_classes` and `num_images` say what to expect; the defaults are those of
+    ImageNet's training set, whose validation set has 50,000 images (sort them into classes first).
     """
 
     kind: ClassVar = "imagenet-folder"

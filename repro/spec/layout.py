@@ -1,10 +1,10 @@
 """The shape of what a data set holds, as far as a spec tells without opening it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from repro.spec.autoencoder import Autoencoder
+from repro.spec.autoencoder import Autoencoder, AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.data import (
     Checkerboard,
     Cifar10,
@@ -18,7 +18,8 @@ from repro.spec.data import (
 )
 
 MAX_DOUBLINGS = 32
-SIZES = {
+SHAPES: Mapping[type, tuple[int, int]] = {Cifar10: (32, 3), FashionMnist: (28, 1)}
+SIZES: Mapping[tuple[type, str], int] = {
     (Cifar10, "train"): 50_000,
     (Cifar10, "test"): 10_000,
     (FashionMnist, "train"): 60_000,
@@ -40,20 +41,13 @@ class Layout:
 def layout(data: Dataset) -> Layout | None:
     """The layout of a data set; None for points, and for files that must be opened first."""
     match data:
-        case Cifar10():
-            return _layout(32, 3, SIZES[Cifar10, data.split])
-        case FashionMnist():
-            return _layout(28, 1, SIZES[FashionMnist, data.split])
+        case Cifar10() | FashionMnist():
+            side, channels = SHAPES[type(data)]
+            return _layout(side, channels, SIZES[type(data), data.split])
         case Digits():
             return _layout(8, 1, 1_797)
-        case ImageNetFolder():
-            return Layout(
-                height=data.crop_to,
-                width=data.crop_to,
-                channels=3,
-                num_classes=data.num_classes,
-                num_images=data.num_images,
-            )
+        case ImageNetFolder(crop_to=side):
+            return _layout(side, 3, data.num_images, num_classes=data.num_classes)
         case Latents():
             return _latent_layout(data)
         case StandIn():
@@ -83,9 +77,13 @@ def holds_latents(data: Dataset | None) -> bool:
     return isinstance(data, Latents)
 
 
-def reduction(autoencoder: Autoencoder) -> int:
-    """How often larger the sides of an image are than those of its latent."""
-    return doublings(autoencoder.architecture.channels)
+def reduction(autoencoder: Autoencoder) -> int | None:
+    """How often larger the sides of an image are than those of its latent; None if not known."""
+    match autoencoder:
+        case AutoencoderKl(architecture=layers) | UntrainedAutoencoderKl(architecture=layers):
+            return doublings(layers.channels)
+        case _:
+            return None
 
 
 def encoded_sides(data: Latents) -> tuple[int, int] | None:
@@ -97,10 +95,9 @@ def encoded_sides(data: Latents) -> tuple[int, int] | None:
 
 
 def _latent_layout(data: Latents) -> Layout | None:
-    shape, sides = layout(data.images), encoded_sides(data)
-    if shape is None or sides is None:
+    shape, sides, factor = layout(data.images), encoded_sides(data), reduction(data.autoencoder)
+    if shape is None or sides is None or factor is None:
         return None
-    factor = reduction(data.autoencoder)
     return Layout(
         height=sides[0] // factor,
         width=sides[1] // factor,
@@ -110,5 +107,11 @@ def _latent_layout(data: Latents) -> Layout | None:
     )
 
 
-def _layout(side: int, channels: int, num_images: int) -> Layout:
-    return Layout(height=side, width=side, channels=channels, num_classes=10, num_images=num_images)
+def _layout(side: int, channels: int, num_images: int, *, num_classes: int = 10) -> Layout:
+    return Layout(
+        height=side,
+        width=side,
+        channels=channels,
+        num_classes=num_classes,
+        num_images=num_images,
+    )

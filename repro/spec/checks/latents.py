@@ -19,7 +19,9 @@ def _autoencoder_is_consistent(spec: Spec) -> Iterator[Problem]:
             for index, width in enumerate(autoencoder.architecture.channels):
                 if width % groups:
                     path = ("data", "autoencoder", "architecture", "channels", index)
-                    yield Problem(path, f"expected a multiple of norm_groups = {groups}, got {width}")
+                    yield Problem(
+                        path, f"expected a multiple of norm_groups = {groups}, got {width}"
+                    )
         case _:
             pass
 
@@ -39,7 +41,7 @@ def _images_can_be_encoded(spec: Spec) -> Iterator[Problem]:
 def _sides_fit(data: Latents) -> Iterator[Problem]:
     factor, sides, shape = reduction(data.autoencoder), encoded_sides(data), layout(data.images)
     path = ("data", "images") if data.enlarge_to is None else ("data", "enlarge_to")
-    if sides and any(side % factor for side in sides):
+    if sides and factor and any(side % factor for side in sides):
         msg = f"expected sides that {factor}, the reduction of the autoencoder, divides"
         yield Problem(path, f"{msg}; got {sides[0]} x {sides[1]}")
     if data.enlarge_to is None or shape is None:
