@@ -1,10 +1,11 @@
 """The shape of what a data set holds, as far as a spec tells without opening it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 
-from repro.spec.autoencoder import Autoencoder, AutoencoderKl, UntrainedAutoencoderKl
+from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.data import (
     Checkerboard,
     Cifar10,
@@ -77,7 +78,7 @@ def holds_latents(data: Dataset | None) -> bool:
     return isinstance(data, Latents)
 
 
-def reduction(autoencoder: Autoencoder) -> int | None:
+def reduction(autoencoder: Any) -> int | None:
     """How often larger the sides of an image are than those of its latent; None if not known."""
     match autoencoder:
         case AutoencoderKl(architecture=layers) | UntrainedAutoencoderKl(architecture=layers):

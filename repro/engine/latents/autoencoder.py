@@ -87,7 +87,7 @@ def decode(autoencoder: Any, latents: Tensor, *, scaling_factor: float) -> Tenso
     A few are decoded at once. As kernels round by the size of a batch, an image is the same in all
     batches whose size `DECODED_AT_ONCE` divides.
     """
-    parts = (latents / scaling_factor).split(DECODED_AT_ONCE)
+    parts = torch.split(latents / scaling_factor, DECODED_AT_ONCE)
     return torch.cat([autoencoder.decode(part).sample for part in parts])
 
 

@@ -4,6 +4,7 @@ Nothing here loads torch. Files that are not there are brought by the hub's clie
 and by the rules that the user has set for it (`HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`).
 """
 
+import re
 from pathlib import Path
 
 from repro import digest
@@ -59,6 +60,12 @@ def verified(spec: AutoencoderKl) -> Path:
     return folder
 
 
+def on_hub(spec: AutoencoderKl) -> bool:
+    """Whether the files are to be had from the hub: its names are not those of a folder here."""
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", spec.repository, re.ASCII)
+    return named is not None and not Path(spec.repository).is_dir()
+
+
 def name_of(spec: AutoencoderKl) -> str:
     """What a person calls it."""
     return f"autoencoder {spec.repository}"
@@ -66,24 +73,21 @@ def name_of(spec: AutoencoderKl) -> str:
 
 def how_to_get(spec: AutoencoderKl) -> str:
     """One line that says how a person gets the files."""
-    if spec.repository.count("/") != 1 or spec.repository.startswith((".", "/", "~")):
+    if not on_hub(spec):
         return f"{spec.repository}: put {CONFIG} and {WEIGHTS} there, or correct the path"
     return (
-        f"run `hf download {spec.repository} {' '.join(FILES)} --revision {spec.revision}`; or copy "
-        "the hub's cache (HF_HOME) of another machine; or put both files into a folder and name "
-        "it with `--set data.autoencoder.repository=FOLDER`"
+        f"run `hf download {spec.repository} {' '.join(FILES)} --revision {spec.revision}`, or "
+        "copy the hub's cache (HF_HOME) of another machine, or put both files into a folder and "
+        "name it with `--set data.autoencoder.repository=FOLDER`"
     )
 
 
 def _cached(spec: AutoencoderKl) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
 
-    try:
-        found = [
-            try_to_load_from_cache(spec.repository, name, revision=spec.revision) for name in FILES
-        ]
-    except HFValidationError:  # a path
+    if not on_hub(spec):
         return None
-    folders = {Path(each).parent for each in found if isinstance(each, str)}
-    return folders.pop() if len(folders) == 1 and all(isinstance(e, str) for e in found) else None
+    config, weights = (
+        try_to_load_from_cache(spec.repository, name, revision=spec.revision) for name in FILES
+    )
+    return Path(config).parent if isinstance(config, str) and isinstance(weights, str) else None

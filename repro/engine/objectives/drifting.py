@@ -8,10 +8,10 @@ import torch
 from attrs import frozen
 from torch import Generator, Tensor, nn
 
-from repro.engine.datasets import Images, Points
+from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.drift import drift_loss, guidance_weight
 from repro.engine.networks.conv_encoder import ConvEncoder
-from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.objectives.images import draw_indices, examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.errors import RunError
 from repro.spec.objective import Alpha, Drifting, FixedAlpha
@@ -20,7 +20,7 @@ from repro.spec.objective import Alpha, Drifting, FixedAlpha
 def drifting(
     spec: Drifting,
     *,
-    data: Images | Points,
+    data: Images | EncodedImages | Points,
     network_spec: Any,
     encoder: ConvEncoder | None = None,
 ) -> Objective:
@@ -39,7 +39,7 @@ def drifting(
 def drifting_images(
     spec: Drifting,
     *,
-    data: Images,
+    data: Images | EncodedImages,
     network_spec: Any,
     encoder: ConvEncoder | None = None,
 ) -> Objective:
@@ -67,7 +67,7 @@ def drifting_images(
         encoder.eval().requires_grad_(requires_grad=False)
     return DriftingImages(
         spec=spec,
-        images=data.images,
+        data=data,
         members=tuple(each for each in members if len(each)),
         labels=torch.tensor([label for label, each in enumerate(members) if len(each)]),
         noise_dim=network_spec.noise_dim,
@@ -89,7 +89,7 @@ class DriftingImages:
     """
 
     spec: Drifting
-    images: np.ndarray
+    data: Images | EncodedImages
     members: tuple[np.ndarray, ...]
     labels: Tensor
     noise_dim: int
@@ -124,9 +124,9 @@ class DriftingImages:
             own = self.members[index]
             chosen.append(own[draw_indices(len(own), spec.num_positive, generator=generator)])
             chosen.append(
-                draw_indices(len(self.images), spec.num_unconditional, generator=generator)
+                draw_indices(len(self.data.labels), spec.num_unconditional, generator=generator)
             )
-        return signed(self.images[np.concatenate(chosen)])
+        return examples(self.data, np.concatenate(chosen), generator=generator)
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         """Vectors [B, L, C] under the key of every space in which samples drift."""

@@ -18,13 +18,16 @@ def prepare(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     stages build networks from these facts and need not read the data again.
     """
     data = load(execution, stage.spec)
-    facts = {"digest": data.digest, "num_classes": data.num_classes}
+    facts = {
+        "digest": data.digest,
+        "num_classes": data.num_classes,
+        "shape": list(data.shape),
+    }
     if isinstance(data, Points):
-        return {**facts, "shape": [2]}
+        return facts
     for note in data.notes:
         execution.progress.notify(note)
-    height, width, channels = data.images.shape[1:]
-    return {**facts, "shape": [channels, height, width], "num_images": len(data.images)}
+    return {**facts, "num_images": len(data.images)}
 
 
 def load(execution: Execution, spec: Dataset) -> Images | Points:
@@ -48,8 +51,3 @@ def load_images(execution: Execution, spec: Dataset) -> Images:
         msg = f"data set {spec.kind!r} holds points; this stage needs images"
         raise RunError(msg)
     return data
-
-
-def known_of(execution: Execution, stage: Stage) -> Mapping[str, Any]:
-    """What the prepare stage below a train stage found out about its data."""
-    return execution.done[execution.only_input(stage, "prepare").stage_id].event.facts
