@@ -305,10 +305,8 @@ def parts(value: Any) -> Sequence[Any]:
 
 def _need(part: Any) -> Need | None:
     match part:
-        case Cifar10():
-            return ResourceNeed(name="cifar10")
-        case FashionMnist():
-            return ResourceNeed(name="fashion-mnist")
+        case Cifar10() | FashionMnist():
+            return ResourceNeed(name=part.kind)
         case ShippedReference(name=name):
             return FileNeed(name=str(shipped_path(name)))
         case ImageFolder() | ImageNetFolder() | TensorFile() | FileReference():
