@@ -47,8 +47,8 @@ def _sides_fit(data: Latents) -> Iterator[Problem]:
     if data.enlarge_to is None or shape is None:
         return
     if shape.height != shape.width or shape.height > data.enlarge_to:
-        msg = f"makes square images larger, but {data.images.kind} is"
-        yield Problem(path, f"{msg} {shape.height} x {shape.width}")
+        size = f"{data.images.kind} is {shape.height} x {shape.width}"
+        yield Problem(path, f"enlarges square images, but {size}; got {data.enlarge_to}")
 
 
 CHECKS = (

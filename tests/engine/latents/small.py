@@ -25,8 +25,9 @@ def network() -> Any:
         made = AutoencoderKL(**settings(ARCHITECTURE))
         for parameter in made.parameters():
             if parameter.ndim == 1:
-                parameter += 0.1 * torch.randn(parameter.shape)
-    return made.eval().requires_grad_(False)  # linear layers round apart with gradients
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+    # Frozen as those are that are loaded: linear layers round otherwise where weights have gradients.
+    return made.eval().requires_grad_(requires_grad=False)
 
 
 def saved(folder: Path) -> AutoencoderKl:

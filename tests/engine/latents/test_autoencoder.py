@@ -113,12 +113,11 @@ def test_attention_weights_under_their_old_names_are_read(tmp_path, images, netw
     spec = small.saved(tmp_path)
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     tensors = load_file(tmp_path / files.WEIGHTS)
-    renamed = {}
-    for name, value in tensors.items():
-        for new, old in names.items():
-            name = name.replace(f"attentions.0.{new}.", f"attentions.0.{old}.")
-        renamed[name] = value
-    assert renamed.keys() != tensors.keys()
+    renamed = dict(tensors)
+    for new, old in names.items():
+        found = [name for name in renamed if f"attentions.0.{new}." in name]
+        assert found
+        renamed |= {name.replace(new, old): renamed.pop(name) for name in found}
     save_file(renamed, tmp_path / files.WEIGHTS, metadata={"format": "pt"})
 
     loaded = trained_autoencoder(evolve(spec, weights=digest.sha256_file(tmp_path / files.WEIGHTS)))

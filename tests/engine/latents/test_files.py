@@ -44,7 +44,7 @@ def test_a_folder_that_lacks_a_file_is_not_enough(tmp_path, name):
     spec = small.saved(tmp_path / "vae")
     (tmp_path / "vae" / name).unlink()
 
-    with pytest.raises(ResourceError, match="put config.json and diffusion_pytorch_model"):
+    with pytest.raises(ResourceError, match=r"put config.json and diffusion_pytorch_model"):
         files.verified(spec)
 
 
@@ -52,7 +52,7 @@ def test_other_weights_are_refused(tmp_path):
     """The digest of the spec decides, not the name."""
     spec = evolve(small.saved(tmp_path / "vae"), weights=f"sha256:{'0' * 64}")
 
-    with pytest.raises(ResourceError, match="its content is sha256:.*, the spec pins sha256:0000"):
+    with pytest.raises(ResourceError, match=r"its content is sha256:.*, the spec pins sha256:0000"):
         files.verified(spec)
 
 

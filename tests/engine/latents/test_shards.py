@@ -1,6 +1,7 @@
 """Latents on disk, and how training takes them from there."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def manifest():
 def written(folder, manifest, *, cuts=(0, 4, 8, 10)):
     """The paths of the manifest and of the shards between the cuts."""
     paths = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         paths.append(folder / f"{start}.safetensors")
         paths[-1].write_bytes(encode_shard(VIEWS[start:end], LABELS[start:end]))
     (folder / "manifest.json").write_bytes(encode_manifest(manifest))
