@@ -10,11 +10,13 @@ from attrs import evolve
 from PIL import Image
 from safetensors.numpy import load_file
 
-from repro.engine.datasets import load
+from repro.engine.datasets import Images
+from repro.engine.datasets import load as load_data
 from repro.engine.latents.autoencoder import decode
 from repro.engine.objectives.images import signed
 from repro.engine.plan import plan
 from repro.engine.run import run
+from repro.engine.progress import Silent
 from repro.engine.sampling import quantise
 from repro.engine.seeds import seeded
 from repro.engine.stages import encode
@@ -149,10 +151,15 @@ def spec_of(**changes) -> Latents:
     return Latents(**{**known, **changes})
 
 
+def images_of(spec: Latents) -> Images:
+    images = load_data(spec.images, cache=Path())
+    assert isinstance(images, Images)
+    return images
+
+
 def latents_of(spec: Latents, rows) -> np.ndarray:
-    images = load(spec.images, cache=Path())
-    rows = np.array(rows)
-    return encode_rows(spec, small.network(), images, rows, advance=lambda *_: None)
+    with Silent().track("encode", len(rows)) as advance:
+        return encode_rows(spec, small.network(), images_of(spec), np.array(rows), advance=advance)
 
 
 def test_a_run_encodes_trains_and_decodes(tmp_path, places, monkeypatch):
@@ -193,7 +200,7 @@ def test_the_manifest_lists_the_shards_and_what_they_were_made_of(tmp_path, plac
 @pytest.mark.usefixtures("_small_shards")
 def test_an_encoding_that_was_cut_off_goes_on_after_its_last_shard(tmp_path, places, monkeypatch):
     """The second command encodes what is missing; all is as if nothing had happened."""
-    spec, rows = write(tmp_path), []
+    spec = write(tmp_path)
     run([spec], root=tmp_path / "whole", cache=places["cache"])
     whole = encode.encode_rows
 
@@ -202,14 +209,15 @@ def test_an_encoding_that_was_cut_off_goes_on_after_its_last_shard(tmp_path, pla
             raise KeyboardInterrupt
         return whole(spec, network, images, these, advance=advance)
 
+    def listening(spec, network, images, these, *, advance):
+        rows.append(these.tolist())
+        return whole(spec, network, images, these, advance=advance)
+
+    rows: list[list[int]] = []
     with monkeypatch.context() as patched:
         patched.setattr(encode, "encode_rows", cut_off)
         interrupted(spec, places)
-    monkeypatch.setattr(
-        encode,
-        "encode_rows",
-        lambda *args, **options: rows.append(args[3].tolist()) or whole(*args, **options),
-    )
+    monkeypatch.setattr(encode, "encode_rows", listening)
     (outcome,) = run([spec], **places)
 
     assert outcome.problems == ()
@@ -310,11 +318,12 @@ def test_sampling_needs_the_weights_again(tmp_path, places):
 def test_other_weights_are_other_stages(tmp_path):
     """The digest of the weights is in the id of the encoding, where they lie is not."""
     (spec,) = load_spec(write(tmp_path))
-    coder = spec.data.autoencoder
+    assert isinstance(data := spec.data, Latents)
+    coder = data.autoencoder
 
     def ids(**changes):
-        data = evolve(spec.data, autoencoder=evolve(coder, **changes))
-        return {each.kind: each.stage_id for each in stages(evolve(spec, data=data))}
+        changed = evolve(data, autoencoder=evolve(coder, **changes))
+        return {each.kind: each.stage_id for each in stages(evolve(spec, data=changed))}
 
     moved, elsewhere = ids(weights=f"sha256:{'0' * 64}"), ids(repository="a/b", revision="c")
 
@@ -350,7 +359,7 @@ def test_the_second_view_is_of_the_mirror_image(tmp_path):
     """Its mean is that of the flipped image; its noise is its own."""
     coder = small.saved(tmp_path)
     spec = spec_of(autoencoder=coder, posterior="mean")
-    images = load(spec.images, cache=Path()).images
+    images = images_of(spec).images
     with torch.inference_mode():
         mean = small.network().encode(signed(images[:]).flip(3)).latent_dist.mean
 
@@ -375,7 +384,7 @@ def test_without_flips_there_is_one_view(tmp_path):
 def test_small_images_are_enlarged_by_cubics(tmp_path):
     """32 pixels a side become what the autoencoder was trained on."""
     spec = spec_of(autoencoder=small.saved(tmp_path), enlarge_to=16)
-    images = load(spec.images, cache=Path()).images[:]
+    images = images_of(spec).images[:]
 
     large = enlarged(images, 16)
 
@@ -404,7 +413,7 @@ def test_an_image_survives_the_way_there_and_back(tmp_path):
     """decode(encode(x)) of the mean is what the autoencoder itself makes of x."""
     spec = spec_of(autoencoder=small.saved(tmp_path), posterior="mean", flips=False)
     network = small.network()
-    images = load(spec.images, cache=Path()).images
+    images = images_of(spec).images
 
     latents = torch.from_numpy(latents_of(spec, range(6))[:, 0])
     with torch.inference_mode():

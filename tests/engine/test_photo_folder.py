@@ -1,5 +1,6 @@
 """A folder of photographs: what is in it, what was changed, what is cropped."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro.engine import photo_folder
-from repro.engine.datasets import load
-from repro.engine.photo_folder import centre_crop, index_folder
+from repro import digest
+from repro.engine.datasets import Images
+from repro.engine.datasets import load as load_data
+from repro.engine.photo_folder import Crops, centre_crop, index_folder
 from repro.errors import ResourceError
 from repro.spec.data import ImageNetFolder
 
@@ -34,6 +36,12 @@ def folder(tmp_path):
     return tmp_path / "photos"
 
 
+def load(spec: ImageNetFolder, *, cache: Path) -> Images:
+    data = load_data(spec, cache=cache)
+    assert isinstance(data, Images)
+    return data
+
+
 def spec_of(folder, **changes) -> ImageNetFolder:
     found = index_folder(folder, cache=folder.parent / "other")
     known = {"path": str(folder), "digest": found.digest, "num_classes": 3, "num_images": 4}
@@ -45,6 +53,7 @@ def test_classes_are_the_sorted_names_of_folders(folder, tmp_path):
     data = load(spec_of(folder), cache=tmp_path / "cache")
 
     assert data.labels.tolist() == [0, 0, 1, 2]
+    assert isinstance(data.images, Crops)
     assert [each.path.name for each in data.images.photos] == [
         "a.JPEG",
         "b.JPEG",
@@ -80,7 +89,7 @@ def test_only_what_is_taken_is_read(folder, tmp_path):
 def test_what_the_index_knows_is_not_read_again(folder, tmp_path, monkeypatch):
     """The second start lists and compares; the first has digested."""
     first = index_folder(folder, cache=tmp_path / "cache")
-    monkeypatch.setattr(photo_folder.digest, "sha256_file", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(digest, "sha256_file", lambda _: pytest.fail("read again"))
 
     again = index_folder(folder, cache=tmp_path / "cache")
 
@@ -104,7 +113,7 @@ def test_a_file_changed_behind_the_index_is_refused_when_it_is_read(folder, tmp_
     stat, data = path.stat(), bytearray(path.read_bytes())
     data[-20] ^= 1
     path.write_bytes(data)
-    photo_folder.os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     images = load(spec, cache=tmp_path / "cache").images
 

@@ -3,7 +3,8 @@
 Each shard is on record as soon as it is stored, so an interrupted encoding goes on after the last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -151,22 +152,36 @@ def encode_rows(
     """
     views = range(2 if spec.flips else 1)
     wanted = [(int(row), view) for row in rows for view in views]
+    batches = [wanted[start:][:BATCH_SIZE] for start in range(0, len(wanted), BATCH_SIZE)]
+    batches[-1] += batches[-1][-1:] * (BATCH_SIZE - len(batches[-1]))  # dropped at the end
+    device = next(network.parameters()).device
     made = []
     with deterministic(), torch.inference_mode():
-        for start in range(0, len(wanted), BATCH_SIZE):
-            some = wanted[start : start + BATCH_SIZE]
-            full = some + some[-1:] * (BATCH_SIZE - len(some))  # the last fills up the last batch
+        for batch, pixels in zip(batches, _read_ahead(spec, images, batches), strict=True):
             latents = coder.encode(
                 network,
-                _inputs(spec, images, full).to(next(network.parameters()).device),
-                generators=[seeded("latent", spec.seed, row, view) for row, view in full],
+                pixels.to(device),
+                generators=[seeded("latent", spec.seed, row, view) for row, view in batch],
                 posterior=spec.posterior,
                 scaling_factor=spec.scaling_factor,
             )
-            made.append(latents[: len(some)].float().cpu().numpy())
-            advance(sum(view == 0 for _, view in some))
-    joined = np.concatenate(made)
+            made.append(latents.cpu().numpy())
+            advance(len(dict.fromkeys(row for row, view in batch if view == 0)))
+    joined = np.concatenate(made)[: len(wanted)]
     return joined.reshape(len(rows), len(views), *joined.shape[1:])
+
+
+def _read_ahead(
+    spec: Latents, images: Images, batches: Sequence[Sequence[tuple[int, int]]]
+) -> Iterator[Tensor]:
+    """The inputs of each batch; those of the next are read while the last are encoded."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(_inputs, spec, images, batches[0])
+        for following in batches[1:]:
+            pixels = ahead.result()
+            ahead = reader.submit(_inputs, spec, images, following)
+            yield pixels
+        yield ahead.result()
 
 
 def _inputs(spec: Latents, images: Images, wanted: Sequence[tuple[int, int]]) -> Tensor:

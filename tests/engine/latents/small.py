@@ -22,11 +22,11 @@ def network() -> Any:
     from diffusers import AutoencoderKL
 
     with global_stream("small", 0), torch.no_grad():
-        made = AutoencoderKL(**settings(ARCHITECTURE))
+        made: Any = AutoencoderKL(**settings(ARCHITECTURE))
         for parameter in made.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn(parameter.shape))
-    # Frozen as those are that are loaded: linear layers round otherwise where weights have gradients.
+    # Frozen, as those are that are loaded: a linear layer whose weights train rounds otherwise.
     return made.eval().requires_grad_(requires_grad=False)
 
 
