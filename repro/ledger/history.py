@@ -35,6 +35,9 @@ from repro.ledger.records import (
 
 _EXECUTION_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
 
+PARTS = frozenset({"latents"})
+"""The roles of files that a stage leaves one by one, and goes on from when it was cut off."""
+
 Status = Literal["running", "open", "done", "failed", "interrupted"]
 
 

@@ -1,6 +1,7 @@
 """A run on latents: encoded once, learnt from, decoded again."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from repro.engine.datasets import load as load_data
 from repro.engine.latents.autoencoder import decode
 from repro.engine.objectives.images import signed
 from repro.engine.plan import plan
-from repro.engine.run import run
 from repro.engine.progress import Silent
+from repro.engine.run import run
 from repro.engine.sampling import quantise
 from repro.engine.seeds import seeded
 from repro.engine.stages import encode
@@ -25,6 +26,7 @@ from repro.engine.stages.table import STAGES
 from repro.errors import ResourceError
 from repro.ledger import history, store, verify
 from repro.ledger.records import Decision
+from repro.ledger.retention import RESUME, Policy, holdings
 from repro.spec import load as load_spec
 from repro.spec import stages
 from repro.spec.data import Latents, StandIn
@@ -257,6 +259,18 @@ def test_the_shards_before_one_that_is_gone_are_gone_on_from(tmp_path, places, m
 
 
 @pytest.mark.usefixtures("_small_shards")
+def test_what_an_encoding_goes_on_from_is_not_collected(tmp_path, places, monkeypatch):
+    """Hours of encoding are no litter because the run was cut off."""
+    spec = write(tmp_path)
+    stop_before_the_manifest(spec, places, monkeypatch)
+    saved = {each.sha256 for each in saved_shards(spec, places["root"]).artifacts}
+
+    held = holdings(places["root"], Policy(), now=time.time())
+
+    assert {each.why for each in held if each.sha256 in saved} == {RESUME}
+
+
+@pytest.mark.usefixtures("_small_shards")
 def test_going_on_elsewhere_is_recorded(tmp_path, places, monkeypatch):
     """Shards of two machines may round apart; the record says so."""
     spec = write(tmp_path)
@@ -318,7 +332,8 @@ def test_sampling_needs_the_weights_again(tmp_path, places):
 def test_other_weights_are_other_stages(tmp_path):
     """The digest of the weights is in the id of the encoding, where they lie is not."""
     (spec,) = load_spec(write(tmp_path))
-    assert isinstance(data := spec.data, Latents)
+    data = spec.data
+    assert isinstance(data, Latents)
     coder = data.autoencoder
 
     def ids(**changes):

@@ -10,6 +10,9 @@ from safetensors.torch import load_file, save_file
 from repro import digest
 from repro.engine.latents import files
 from repro.engine.latents.autoencoder import (
+    _diffusers_class,
+    _refuse_other_layers,
+    settings,
     decode,
     encode,
     trained_autoencoder,
@@ -143,10 +146,16 @@ def test_a_config_of_another_architecture_is_refused_with_every_difference(tmp_p
     ]
 
 
-def test_the_published_config_is_the_default_architecture(tmp_path, monkeypatch):
-    """What stabilityai/sd-vae-ft-mse says of itself is what a spec says by saying nothing."""
-    from repro.engine.latents import autoencoder
+def test_the_default_architecture_is_the_published_one():
+    """248 tensors, 83,653,863 numbers: those of stabilityai/sd-vae-ft-mse."""
+    with torch.device("meta"):
+        tensors = _diffusers_class()(**settings(KlArchitecture())).state_dict()
 
+    assert (len(tensors), sum(each.numel() for each in tensors.values())) == (248, 83_653_863)
+
+
+def test_the_published_config_is_the_default_architecture(tmp_path):
+    """What stabilityai/sd-vae-ft-mse says of itself is what a spec says by saying nothing."""
     path = tmp_path / files.CONFIG
     down, up = ["DownEncoderBlock2D"] * 4, ["UpDecoderBlock2D"] * 4
     path.write_text(
@@ -168,7 +177,7 @@ def test_the_published_config_is_the_default_architecture(tmp_path, monkeypatch)
         )
     )
 
-    autoencoder._refuse_other_layers(path, KlArchitecture())
+    _refuse_other_layers(path, KlArchitecture())
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):
