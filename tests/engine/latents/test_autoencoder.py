@@ -12,9 +12,9 @@ from repro.engine.latents import files
 from repro.engine.latents.autoencoder import (
     _diffusers_class,
     _refuse_other_layers,
-    settings,
     decode,
     encode,
+    settings,
     trained_autoencoder,
     untrained_autoencoder,
 )
