@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from operator import index
 from pathlib import Path
@@ -27,6 +27,7 @@ from repro.errors import LedgerError
 from repro.ledger import durable as disk
 from repro.ledger import machine, records
 from repro.ledger.chain import ChainError, Tip, Tree, follow, render
+from repro.ledger.lease import heartbeat
 from repro.ledger.privacy import cleaned, cleaned_command
 from repro.ledger.records import Outcome, Progress, Record, Seal, Start
 
@@ -65,6 +66,7 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
                 start,
                 command=cleaned_command(start.command),
                 spec_path=cleaned(start.spec_path),
+                title=cleaned(start.title),
                 execution_id=execution_id,
                 host=process.host,
                 pid=process.pid,
@@ -109,7 +111,8 @@ os.register_at_fork(after_in_child=lambda: setattr(_ThisProcess, "pid", os.getpi
 class Segment:
     """An execution's open record. As a context manager it seals itself with how the block ended.
 
-    Only the process that began it may add to it: a forked child is refused.
+    While the block lasts, a heartbeat tells other machines that the execution lives. Only the
+    process that began it may add to it: a forked child is refused.
     """
 
     def __init__(self, path: Path, descriptor: int, *, now: Callable[[], datetime]) -> None:
@@ -127,6 +130,7 @@ class Segment:
         self._waiting = threading.Event()
         self._writer: threading.Thread | None = None
         self._exiting = False
+        self._alive = ExitStack()
 
     def append(self, record: Record, *, durable: bool = True) -> int:
         """Add a record; returns its sequence number.
@@ -200,6 +204,7 @@ class Segment:
             self._close("is sealed")
 
     def __enter__(self) -> Self:
+        self._alive.enter_context(heartbeat(self._path))
         return self
 
     def __exit__(
@@ -208,7 +213,13 @@ class Segment:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._closed or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
+            return
+        with self._alive:
+            self._seal_after(error)
+
+    def _seal_after(self, error: BaseException | None) -> None:
+        if self._closed:
             return
         if error is None:
             self.seal("done")

@@ -284,7 +284,7 @@ def test_going_on_elsewhere_is_recorded(tmp_path, places, monkeypatch):
     said = [history.decoded(each) for each in lines]
     (deviation,) = [e for e in said if isinstance(e, Decision) and e.topic == "deviation"]
     assert deviation.facts["name"] == "resumed-elsewhere"
-    assert deviation.facts["after_shards"] == 3
+    assert deviation.facts["after_shards"] == 2
 
 
 def test_a_longer_training_encodes_nothing_again(tmp_path, places):

@@ -500,6 +500,25 @@ def test_eight_writers_do_not_disturb_each_other(tmp_path):
     assert lengths == [202] * 8
 
 
+def test_the_heart_of_any_execution_beats(tmp_path, monkeypatch):
+    """Whatever an execution is for, other machines see that it lives until it is sealed."""
+    monkeypatch.setattr("repro.ledger.lease.LEASE_S", 0.06)
+    deadline = time.monotonic() + 10
+
+    with segment.begin(tmp_path, start(purpose="gc")) as execution:
+        path = path_of(tmp_path, execution.execution_id)
+        os.utime(path, (1, 1))
+        while path.stat().st_mtime == 1 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        alive = path.stat().st_mtime > 1
+        execution.seal("done")
+    os.utime(path, (1, 1))
+    time.sleep(0.05)
+
+    assert alive
+    assert path.stat().st_mtime == 1
+
+
 def test_ids_are_in_order_of_time(tmp_path):
     """A later execution has a later name."""
     ids = [execute(tmp_path) for _ in range(3)]

@@ -83,10 +83,13 @@ def open_shards(manifest: Path, shards: Sequence[Path]) -> EncodedImages:
     latents = tuple(each["latents"] for each in arrays)
     labels = np.concatenate([np.array(each["labels"]) for each in arrays])
     others = [path for path, each in zip(shards, latents, strict=True) if _other(each, said)]
-    if others or len(labels) != said.num_images:
-        found = f"{len(labels)} latents" + (f", of another shape in {others[0]}" if others else "")
+    sizes = [len(each) for each in latents]
+    if others or sum(sizes) != said.num_images or len(labels) != said.num_images:
+        found = f"{sum(sizes)} latents" + (f", of another shape in {others[0]}" if others else "")
         expected = f"{said.num_images} of shape {list(said.shape)}"
         raise ResourceError(f"{manifest}: lists {expected}; its shards hold {found}")
+    if set(sizes[:-1]) - {sizes[0]} or sizes[-1] > sizes[0]:
+        raise ResourceError(f"{manifest}: expected shards of one size and a rest, got {sizes}")
     return EncodedImages(
         shards=latents,
         labels=labels,

@@ -3,8 +3,9 @@
 Each shard is on record as soon as it is stored, so an interrupted encoding goes on after the last.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,11 @@ def encode(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     saved = history.saved_artifacts(
         execution.root, stage.stage_id, role=SHARDS, rehearsal=execution.rehearsal
     )
-    kept = list(saved.artifacts) if saved else []
+    kept = _whole(saved.artifacts if saved else ())
     for each in kept:
         store.check(execution.root, each.sha256)
         execution.record(each)  # said again, so that this execution stands alone
-    if saved:
+    if saved and kept:
         after = {"after_shards": len(kept)}
         note_other_place(execution, stage, saved.execution_id, saved.provenance, after=after)
     kept += _encoded(execution, stage, images, first=len(kept))
@@ -75,7 +76,7 @@ def encode(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         "num_images": len(images.labels),
         "shape": shape,
         "num_shards": len(kept),
-        "resumed_from": saved.execution_id if saved else None,
+        "resumed_from": saved.execution_id if saved and kept else None,
     }
 
 
@@ -105,6 +106,11 @@ def enlarged(images: NDArray[np.uint8], side: int | None) -> NDArray[np.uint8]:
         return images
     size, how = (side, side), Image.Resampling.BICUBIC
     return np.stack([np.asarray(Image.fromarray(each).resize(size, how)) for each in images])
+
+
+def _whole(shards: Iterable[Artifact]) -> list[Artifact]:
+    """The shards before the last, or before one of another size: an earlier version's."""
+    return list(takewhile(lambda each: each.facts["num_images"] == SHARD_IMAGES, shards))
 
 
 def _encoded(execution: Execution, stage: Stage, images: Images, *, first: int) -> list[Artifact]:

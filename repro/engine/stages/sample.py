@@ -15,6 +15,7 @@ from repro import digest
 from repro.engine.checkpoint import load_weights
 from repro.engine.execution import Execution
 from repro.engine.latents.autoencoder import decode
+from repro.engine.randomness import randomness_of
 from repro.engine.sampling import sample_images
 from repro.engine.stages.data import known_of, source_of
 from repro.engine.stages.encode import open_autoencoder
@@ -100,7 +101,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             spec,
             network,
             objective=trained.spec.objective,
-            noise_shape=_noise_shape(trained.spec.network, tuple(data["shape"])),
+            randomness=randomness_of(trained.spec.network, data["shape"]),
             num_classes=data["num_classes"],
             decode=_decoder(execution, trained),
             batch_size=BATCH_SIZE,
@@ -127,11 +128,6 @@ def _decoder(execution: Execution, trained: Stage) -> Callable[[Tensor], Tensor]
     spec: Latents = source.spec
     autoencoder = open_autoencoder(execution, spec)
     return lambda latents: decode(autoencoder, latents, scaling_factor=spec.scaling_factor)
-
-
-def _noise_shape(network: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """What a network starts from: a vector if its spec says how long, else noise like an image."""
-    return (network.noise_dim,) if hasattr(network, "noise_dim") else shape
 
 
 def _from_dataset(execution: Execution, stage: Stage) -> SampleArrays:

@@ -99,7 +99,14 @@ def test_shards_that_a_manifest_does_not_describe_are_refused(tmp_path, manifest
         open_shards(path, shards)
 
 
-def test_doubles_are_not_taken_for_latents(tmp_path, manifest):
+@pytest.mark.parametrize("cuts", [(0, 2, 8, 10), (0, 4, 10)])
+def test_shards_of_several_sizes_are_refused(tmp_path, manifest, cuts):
+    """An image is found by its number; so all shards but the last must be alike."""
+    with pytest.raises(ResourceError, match="expected shards of one size and a rest"):
+        open_shards(*written(tmp_path, manifest, cuts=cuts))
+
+
+def test_whole_numbers_are_not_taken_for_latents(tmp_path, manifest):
     """A shard of another type is refused, not reinterpreted."""
     path, shards = written(tmp_path, manifest)
     shards[1].write_bytes(save({"latents": VIEWS[4:8].astype(np.int64), "labels": LABELS[4:8]}))
