@@ -31,8 +31,8 @@ def _read(stage: Stage, left: DoneStage) -> Iterator[tuple[str, str]]:
         case "prepare":
             yield f"data {stage.name}", str(left.event.facts["digest"])
         case "encode":
-            coder = stage.spec.autoencoder
-            yield f"autoencoder {coder.kind}", str(getattr(coder, "weights", None))
+            if weights := getattr(stage.spec.autoencoder, "weights", None):
+                yield f"autoencoder {stage.name}", weights
         case "reference":
             yield f"reference {stage.name}", str(left.event.facts["digest"])
         case _:
