@@ -67,6 +67,7 @@ def test_a_rehearsal_has_latents_of_the_same_shape():
     spec = spec_of("latents")
     small = rehearsal(spec)
 
+    assert isinstance(spec.data, Latents)
     assert isinstance(small.data, Latents)
     assert isinstance(small.data.autoencoder, UntrainedAutoencoderKl)
     assert isinstance(small.data.images, StandIn)
