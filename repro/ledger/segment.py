@@ -35,6 +35,7 @@ SYNC_EVERY_S = 1.0
 WRITE_EVERY_S = 0.15
 _MAX_MOMENTS = 4096
 _UNWRITTEN = sys.maxsize
+_STEPS = 1 << 63  # what a reader of JSON takes for a whole number
 _ERROR_CHARS = 2000
 _SEALED_MODE = 0o444
 _ID = re.compile(r"(\d{8})T(\d{12})-[0-9a-f]{8}\.jsonl", re.ASCII)
@@ -164,11 +165,13 @@ class Segment:
 
         Raises:
             LedgerError: too much waits and cannot be stored, or nothing may be added any more.
-            TypeError, ValueError: the step is no whole number, or a value is no number.
+            TypeError, ValueError: the step is no whole number of 64 bits, or a value is no number.
         """
         if self._closed or self._pid != _ThisProcess.pid:
             self._require_open()
         numbers = tuple(map(float, values.values()))
+        if not -_STEPS <= step < _STEPS:
+            raise ValueError(f"step {step}: expected a whole number of 64 bits")
         self._logged.append([stage_id, index(step), tuple(values), numbers, _UNWRITTEN])
         if len(self._logged) >= _MAX_MOMENTS:
             with self._writing():

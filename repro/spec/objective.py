@@ -7,6 +7,7 @@ from attrs import Factory, field, frozen
 
 from repro.spec.fields import (
     above,
+    added,
     count,
     fraction,
     non_negative,
@@ -15,6 +16,7 @@ from repro.spec.fields import (
     positive,
     several,
 )
+from repro.spec.reals import NearestPositives, NoQueue, Queue
 
 
 @frozen(kw_only=True)
@@ -57,7 +59,8 @@ class Drifting:
     code (`official`, with distances and drifts normalized over the batch) or the paper's
     Algorithm 2 on raw distances. `affinity_floor` bounds the product of the two softmaxes from
     below; left out, it is the rule's own: 1e-6, and 0 in Algorithm 2. `coupling` says whether the
-    softmax over targets runs over positives and negatives together.
+    softmax over targets runs over positives and negatives together. Reals come from the whole
+    data set or from a `queue`; with `nearest_positives` a class has more candidates than positives.
     """
 
     kind: ClassVar = "drifting"
@@ -76,6 +79,14 @@ class Drifting:
     affinity_floor: float = non_negative(
         default=Factory(lambda self: AFFINITY_FLOORS[self.rule], takes_self=True)
     )
+    queue: Queue = added(NoQueue())
+    nearest_positives: NearestPositives | None = added(None)
+
+
+def num_candidates(drifting: Drifting) -> int:
+    """How many reals of a class a step draws: its positives, or those that they are chosen from."""
+    chosen_from = drifting.nearest_positives
+    return chosen_from.num_candidates if chosen_from else drifting.num_positive
 
 
 @frozen(kw_only=True)

@@ -202,7 +202,13 @@ def test_any_number_can_be_logged(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    ("step", "values"), [(1.5, {"loss": 1.0}), (1, {"loss": "much"}), (1, {"loss": None})]
+    ("step", "values"),
+    [
+        (1.5, {"loss": 1.0}),
+        (1 << 63, {"loss": 1.0}),
+        (1, {"loss": "much"}),
+        (1, {"loss": None}),
+    ],
 )
 def test_what_is_no_number_is_refused_at_the_call(tmp_path, step, values):
     """A mistake is told where it is made, and nothing of it is recorded."""
