@@ -7,7 +7,7 @@ from repro.ledger.history import DoneStage
 from repro.ledger.records import Provenance
 from repro.spec import Stage
 
-READING = ("prepare", "reference", "evaluate")
+READING = ("prepare", "encode", "reference", "evaluate")
 """The kinds of stage that read something from outside."""
 
 
@@ -30,6 +30,9 @@ def _read(stage: Stage, left: DoneStage) -> Iterator[tuple[str, str]]:
     match stage.kind:
         case "prepare":
             yield f"data {stage.name}", str(left.event.facts["digest"])
+        case "encode":
+            if weights := getattr(stage.spec.autoencoder, "weights", None):
+                yield f"autoencoder {stage.name}", weights
         case "reference":
             yield f"reference {stage.name}", str(left.event.facts["digest"])
         case _:

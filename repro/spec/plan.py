@@ -11,7 +11,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from repro import digest
-from repro.spec.data import Dataset
+from repro.spec.data import Dataset, Latents
 from repro.spec.document import SCHEMA, Spec
 from repro.spec.evaluate import (
     Checkpoints,
@@ -36,7 +36,15 @@ from repro.spec.sample import (
 from repro.spec.train import Train, checkpoint_steps
 
 StageKind = Literal[
-    "reference", "prepare", "encoder", "train", "calibrate", "sample", "evaluate", "select"
+    "reference",
+    "prepare",
+    "encode",
+    "encoder",
+    "train",
+    "calibrate",
+    "sample",
+    "evaluate",
+    "select",
 ]
 
 
@@ -143,10 +151,11 @@ def _stages(spec: Spec) -> Iterator[Stage]:
 def _training(spec: Spec) -> Iterator[Stage]:
     if not (spec.data and spec.network and spec.objective and spec.train):
         return
-    inputs = [prepared := _prepare(spec.data)]
-    yield prepared
+    *before, data = _data(spec.data)
+    inputs = [data]
+    yield from (*before, data)
     if spec.encoder:
-        inputs.append(_stage("encoder", spec.encoder, [prepared], name=spec.encoder.kind))
+        inputs.append(_stage("encoder", spec.encoder, [data], name=spec.encoder.kind))
         yield inputs[-1]
     part = Training(network=spec.network, objective=spec.objective, train=spec.train)
     yield _stage("train", part, inputs, name=spec.objective.kind)
@@ -194,6 +203,16 @@ def _sample(
         case _:
             pass
     yield _stage("sample", Sampling(sample=sample, checkpoint=step), inputs, name=name)
+
+
+def _data(data: Dataset) -> Iterator[Stage]:
+    """What makes the data of a training; the last stage has them."""
+    if not isinstance(data, Latents):
+        yield _prepare(data)
+        return
+    prepared = _prepare(data.images)
+    yield prepared
+    yield _stage("encode", data, [prepared], name=f"{prepared.name}-latents")
 
 
 def _prepare(data: Dataset) -> Stage:

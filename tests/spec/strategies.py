@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from repro.spec import Spec
+from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoencoderKl
 from repro.spec.checks import check
 from repro.spec.data import (
     Checkerboard,
@@ -14,6 +15,7 @@ from repro.spec.data import (
     Digits,
     FashionMnist,
     ImageFolder,
+    Latents,
     StandIn,
     SwissRoll,
 )
@@ -94,6 +96,24 @@ def alphas() -> st.SearchStrategy[Any]:
     )
 
 
+def latents() -> st.SearchStrategy[Any]:
+    """Of half the sides of the images, which leaves room for four doublings less one."""
+    layers = KlArchitecture(channels=(32, 64))
+    coders = st.builds(
+        AutoencoderKl, repository=st.just("a/b"), weights=DIGESTS, architecture=st.just(layers)
+    ) | st.builds(UntrainedAutoencoderKl, seed=SEEDS, architecture=st.just(layers))
+    return st.builds(
+        Latents,
+        images=st.sampled_from([Cifar10(), StandIn()]),
+        autoencoder=coders,
+        enlarge_to=st.sampled_from([None, 64]),
+        posterior=st.sampled_from(["sample", "mean"]),
+        flips=st.booleans(),
+        scaling_factor=POSITIVE,
+        seed=SEEDS,
+    )
+
+
 def dits() -> st.SearchStrategy[Dit]:
     """Patches that tile 32 x 32 and 28 x 28, ten classes."""
     return st.builds(
@@ -141,7 +161,9 @@ def reals(draw: st.DrawFn) -> dict[str, Any]:
 def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
     encoded = draw(st.booleans())
     return {
-        "data": draw(st.sampled_from([Cifar10(), FashionMnist(split="test"), StandIn()])),
+        "data": draw(
+            st.sampled_from([Cifar10(), FashionMnist(split="test"), StandIn()]) | latents()
+        ),
         "network": draw(
             st.builds(
                 ConvGenerator,

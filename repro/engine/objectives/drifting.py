@@ -8,11 +8,11 @@ import torch
 from attrs import evolve, frozen
 from torch import Generator, Tensor, nn
 
-from repro.engine.datasets import Images, Points
+from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.drift import drift_loss, guidance_weight
 from repro.engine.installed import installed_builder
 from repro.engine.networks.conv_encoder import ConvEncoder
-from repro.engine.objectives.images import signed
+from repro.engine.objectives.images import examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.engine.randomness import Randomness, draw, randomness_of
 from repro.engine.reals.nearest import with_nearest_positives
@@ -25,7 +25,7 @@ from repro.spec.objective import Alpha, Drifting, FixedAlpha, num_candidates
 def drifting(
     spec: Drifting,
     *,
-    data: Images | Points,
+    data: Images | EncodedImages | Points,
     network_spec: Any,
     encoder: ConvEncoder | None = None,
 ) -> Objective:
@@ -44,7 +44,7 @@ def drifting(
 def drifting_images(
     spec: Drifting,
     *,
-    data: Images,
+    data: Images | EncodedImages,
     network_spec: Any,
     encoder: ConvEncoder | None = None,
 ) -> Objective:
@@ -72,7 +72,7 @@ def drifting_images(
     build = REALS.get(type(spec.queue)) or installed_builder(spec.queue)
     return DriftingImages(
         spec=spec,
-        images=data.images,
+        data=data,
         reals=build(spec.queue, data.labels),
         randomness=randomness_of(network_spec, data.shape),
         encoder=encoder,
@@ -93,7 +93,7 @@ class DriftingImages:
     """
 
     spec: Drifting
-    images: np.ndarray
+    data: Images | EncodedImages
     reals: Reals
     randomness: Randomness
     encoder: ConvEncoder | None
@@ -112,7 +112,8 @@ class DriftingImages:
             num_any=spec.num_unconditional,
             generator=generator,
         )
-        reals = signed(self.images[drawn.numbers.flatten().numpy()]).to(device)
+        chosen = drawn.numbers.flatten().numpy()
+        reals = examples(self.data, chosen, generator=generator).to(device)
         num_samples = len(labels) * spec.num_generated
         noise, *style = draw(self.randomness, num_samples, generator=generator)
         samples = network(

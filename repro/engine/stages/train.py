@@ -8,16 +8,16 @@ from torch import nn
 from repro.engine.builders import Materials, builder_of
 from repro.engine.checkpoint import Checkpoint as TrainingState
 from repro.engine.checkpoint import load_weights
-from repro.engine.device import COMPUTING, computing
 from repro.engine.execution import Execution
 from repro.engine.objectives.classify import classify
 from repro.engine.objectives.objective import Objective
 from repro.engine.seeds import global_stream
-from repro.engine.stages.prepare import known_of, load, load_images
+from repro.engine.stages.data import examples_of, images_of, known_of
+from repro.engine.stages.resume import note_other_place
 from repro.engine.train import train as minimize
 from repro.errors import RunError
 from repro.ledger import history, store
-from repro.ledger.records import Checkpoint, Decision
+from repro.ledger.records import Checkpoint
 from repro.spec import Stage
 from repro.spec.network import ConvEncoder
 from repro.spec.plan import Training
@@ -26,7 +26,7 @@ from repro.spec.train import ConstantEma, CosineLr, Train
 
 def encoder(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     """Train the feature encoder as a classifier of the data set's labels."""
-    data = load_images(execution, execution.only_input(stage, "prepare").spec)
+    data = images_of(execution, stage)
     return _train(
         execution,
         stage,
@@ -39,7 +39,7 @@ def encoder(execution: Execution, stage: Stage) -> Mapping[str, Any]:
 def train(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     """Train the network on its objective."""
     part: Training = stage.spec
-    data = load(execution, execution.only_input(stage, "prepare").spec)
+    data = examples_of(execution, stage)
     encoders = execution.inputs_of(stage, "encoder")
     given = Materials(
         data=data,
@@ -110,7 +110,13 @@ def _train(
     for each in saved:
         execution.record(each)  # said again, so that this execution stands alone
     if earlier:
-        _note_other_place(execution, stage, earlier)
+        note_other_place(
+            execution,
+            stage,
+            earlier.execution_id,
+            earlier.provenance,
+            after={"after_step": earlier.checkpoints[-1].step},
+        )
     with execution.progress.track(stage.name, spec.steps) as advance:
         if saved:
             advance(saved[-1].step, "resumed")
@@ -135,22 +141,6 @@ def _train(
         "resumed_after": saved[-1].step if saved else 0,
         "resumed_from": earlier.execution_id if earlier else None,
     }
-
-
-def _note_other_place(execution: Execution, stage: Stage, earlier: history.SavedTraining) -> None:
-    """Record that a training goes on where rounding may differ: no single place repeats it."""
-    now = computing(execution.device).value
-    known = earlier.provenance.get(COMPUTING)
-    then = known.value if known else None
-    if then != now:
-        facts = {
-            "name": "resumed-elsewhere",
-            "resumed_from": earlier.execution_id,
-            "after_step": earlier.checkpoints[-1].step,
-            "then": then,
-            "now": now,
-        }
-        execution.record(Decision(topic="deviation", stage_id=stage.stage_id, facts=facts))
 
 
 def _encoder_training(spec: ConvEncoder) -> Train:

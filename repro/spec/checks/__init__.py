@@ -6,7 +6,7 @@ another has a mistake. Kinds from installed packages pass wherever nothing is kn
 
 from collections.abc import Callable, Iterator, Set
 
-from repro.spec.checks import evaluation, training
+from repro.spec.checks import evaluation, latents, training
 from repro.spec.document import Spec
 from repro.spec.problems import Problem
 
@@ -27,6 +27,7 @@ def _something_to_do(spec: Spec) -> Iterator[Problem]:
 
 CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("train", "evaluate", "reference"), _something_to_do),
+    *latents.CHECKS,
     *training.CHECKS,
     *evaluation.CHECKS,
 )
