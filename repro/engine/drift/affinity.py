@@ -1,0 +1,113 @@
+"""What a few rows share at all temperatures, and how each temperature moves them.
+
+Shapes: x [rows, N, C]; targets [rows, M, C], the negatives first; distances [rows, N, M].
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from repro.spec.objective import Coupling, DriftField
+
+SQUARED_DISTANCE_EPS = 1e-8
+
+
+def pairwise_distances(x: Tensor, targets: Tensor, *, self_pairs: bool) -> Tensor:
+    """Euclidean distances, at least 1e-4; with *self_pairs* the first N targets are x.
+
+    In the Gram form, so pass vectors near the origin, and on CUDA keep TF32 off: the squares of far
+    vectors swallow the differences of near ones.
+    """
+    square = torch.baddbmm(
+        targets.square().sum(dim=2)[:, None, :], x, targets.transpose(1, 2), alpha=-2
+    )
+    square += x.square().sum(dim=2)[:, :, None]
+    if self_pairs:
+        diagonal(square).zero_()  # exactly: rounding would leave sqrt(1e-7) of the norm
+    return square.clamp_min_(SQUARED_DISTANCE_EPS).sqrt_()
+
+
+def drift_at(
+    temperature: float,
+    *,
+    field: DriftField,
+    x: Tensor,
+    targets: Tensor,
+    distances: Tensor,
+    weights: Tensor,
+    num_negatives: int,
+) -> Tensor:
+    """The drift [rows, N, C] at one temperature: V = attraction V+ - repulsion V-.
+
+    V+ = S+ S- (mu+ - x) and V- = S+ S- (mu- - x), where S is the sum of a side's affinities and mu
+    the mean of its targets under them. With equal factors x falls out. *weights* are [rows, 1, M];
+    a self pair has an infinite distance.
+    """
+    affinity = _affinity(
+        temperature, field=field, distances=distances, weights=weights, num_negatives=num_negatives
+    )
+    # Both sums come first: scaling one side in place before the other is summed breaks the
+    # anti-symmetry of the field.
+    repelling, attracting = _sides(affinity, num_negatives)
+    repelled = repelling.sum(dim=2, keepdim=True)
+    attracted = attracting.sum(dim=2, keepdim=True)
+    repelling.mul_(attracted * -field.repulsion)
+    attracting.mul_(repelled * field.attraction)
+    drift = torch.bmm(affinity, targets)
+    if field.attraction != field.repulsion:
+        drift -= (field.attraction - field.repulsion) * attracted * repelled * x
+    return drift
+
+
+def diagonal(pairs: Tensor) -> Tensor:
+    """The self pairs of [rows, N, M], a view."""
+    return pairs[:, :, : pairs.shape[1]].diagonal(dim1=1, dim2=2)
+
+
+def _affinity(
+    temperature: float,
+    *,
+    field: DriftField,
+    distances: Tensor,
+    weights: Tensor,
+    num_negatives: int,
+) -> Tensor:
+    logits = _logits(temperature, field=field, distances=distances)
+    weighted = logits
+    if field.weights_enter == "logits":
+        # Over the generated vectors a target's weight would cancel.
+        weighted = logits + weights.log()
+    match field.normalized_over:
+        case "both":
+            affinity = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
+            affinity = affinity.mul_(logits.softmax(dim=1)).sqrt_()
+        case "targets":
+            affinity = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
+        case "none":
+            affinity = weighted.exp()
+    dropped = diagonal(distances).isinf()
+    diagonal(affinity).masked_fill_(dropped, 0.0)  # alone in its set, a vector had 0 / 0 here
+    affinity.clamp_min_(math.sqrt(field.affinity_floor))
+    if field.weights_enter == "logits":
+        return affinity.masked_fill_(weights == 0, 0.0)  # the floor is not for absent targets
+    return affinity.mul_(weights)
+
+
+def _logits(temperature: float, *, field: DriftField, distances: Tensor) -> Tensor:
+    match field.kernel:
+        case "laplace":
+            return distances * (-1 / temperature)
+        case "gaussian":
+            return distances.square().mul_(-0.5 / temperature**2)
+
+
+def _over_targets(logits: Tensor, *, coupling: Coupling, num_negatives: int) -> Tensor:
+    if coupling == "joint":
+        return logits.softmax(dim=2)
+    return torch.cat([side.softmax(dim=2) for side in _sides(logits, num_negatives)], dim=2)
+
+
+def _sides(pairs: Tensor, num_negatives: int) -> tuple[Tensor, Tensor]:
+    """Views of the negatives and of the positives among the targets."""
+    return pairs[:, :, :num_negatives], pairs[:, :, num_negatives:]
