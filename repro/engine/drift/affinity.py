@@ -19,10 +19,9 @@ def pairwise_distances(x: Tensor, targets: Tensor, *, self_pairs: bool) -> Tenso
     In the Gram form, so pass vectors near the origin, and on CUDA keep TF32 off: the squares of far
     vectors swallow the differences of near ones.
     """
-    square = torch.baddbmm(
-        targets.square().sum(dim=2)[:, None, :], x, targets.transpose(1, 2), alpha=-2
-    )
-    square += x.square().sum(dim=2)[:, :, None]
+    of_targets = torch.linalg.vector_norm(targets, dim=2).square_()[:, None, :]
+    of_x = torch.linalg.vector_norm(x, dim=2).square_()[:, :, None]
+    square = torch.baddbmm(of_targets, x, targets.transpose(1, 2), alpha=-2).add_(of_x)
     if self_pairs:
         diagonal(square).zero_()  # exactly: rounding would leave sqrt(1e-7) of the norm
     return square.clamp_min_(SQUARED_DISTANCE_EPS).sqrt_()
@@ -73,25 +72,35 @@ def _affinity(
     weights: Tensor,
     num_negatives: int,
 ) -> Tensor:
+    """The weighted affinities [rows, N, M]."""
     logits = _logits(temperature, field=field, distances=distances)
     weighted = logits
     if field.weights_enter == "logits":
-        # Over the generated vectors a target's weight would cancel.
+        # The softmax over generated vectors goes without: there a weight cancels.
         weighted = logits + weights.log()
-    match field.normalized_over:
-        case "both":
-            affinity = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
-            affinity = affinity.mul_(logits.softmax(dim=1)).sqrt_()
-        case "targets":
-            affinity = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
-        case "none":
-            affinity = weighted.exp()
-    dropped = diagonal(distances).isinf()
-    diagonal(affinity).masked_fill_(dropped, 0.0)  # alone in its set, a vector had 0 / 0 here
-    affinity.clamp_min_(math.sqrt(field.affinity_floor))
+    affinity = _normalized(logits, weighted, field=field, num_negatives=num_negatives)
+    # Alone in its set a vector had 0 / 0 with itself.
+    diagonal(affinity).masked_fill_(diagonal(distances).isinf(), math.sqrt(field.affinity_floor))
     if field.weights_enter == "logits":
         return affinity.masked_fill_(weights == 0, 0.0)  # the floor is not for absent targets
     return affinity.mul_(weights)
+
+
+def _normalized(
+    logits: Tensor, weighted: Tensor, *, field: DriftField, num_negatives: int
+) -> Tensor:
+    least = math.sqrt(field.affinity_floor)
+    match field.normalized_over:
+        case "both":
+            both = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
+            both.mul_(logits.softmax(dim=1))
+            # The floor comes first: roots of denormal numbers take ten times as long.
+            return both.clamp_min_(field.affinity_floor).sqrt_()
+        case "targets":
+            over = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
+            return over.clamp_min_(least)
+        case "none":
+            return weighted.exp().clamp_min_(least)
 
 
 def _logits(temperature: float, *, field: DriftField, distances: Tensor) -> Tensor:

@@ -203,4 +203,4 @@ def _values(spec: Drifting, told: Mapping[str, Statistics]) -> dict[str, float]:
 
 def _by_class(vectors: Tensor, *, num_classes: int) -> Tensor:
     """A view of [classes x S, L, C] as [classes, L, S, C]."""
-    return vectors.unflatten(0, (num_classes, -1)).transpose(1, 2)
+    return vectors.view(num_classes, -1, *vectors.shape[1:]).transpose(1, 2)
