@@ -11,6 +11,7 @@ from torch import Tensor
 from repro.spec.objective import Coupling, DriftField
 
 SQUARED_DISTANCE_EPS = 1e-8
+NEGLIGIBLE = 1e-18
 
 
 def pairwise_distances(x: Tensor, targets: Tensor, *, self_pairs: bool) -> Tensor:
@@ -93,8 +94,10 @@ def _normalized(
     match field.normalized_over:
         case "both":
             both = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
-            both.mul_(logits.softmax(dim=1))
-            # The floor comes first: roots of denormal numbers take ten times as long.
+            # Where either factor is this small the floor decides, and nothing becomes a denormal
+            # number: with those a CPU takes up to forty times as long.
+            negligible = min(NEGLIGIBLE, field.affinity_floor)
+            both.clamp_min_(negligible).mul_(logits.softmax(dim=1).clamp_min_(negligible))
             return both.clamp_min_(field.affinity_floor).sqrt_()
         case "targets":
             over = _over_targets(weighted, coupling=field.coupling, num_negatives=num_negatives)
