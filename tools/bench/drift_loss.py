@@ -8,7 +8,7 @@ they occur, the implementations in turn on the same inputs, the best of the roun
 highest resident set of one key beyond its features, which are there before; gradients count.
 
 - streamed: `repro.engine.drift.drift_loss`
-- batched: as the public ports have it (`peers/batched_drift.py`)
+- batched: as the public ports have it (`batched_drift.py`)
 - reference: `repro.engine.drift.reference` in float64 and autograd, row by row, on a few rows of
   each key: its time is that of a row times the rows
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from attrs import frozen
-from peers.batched_drift import batched_drift_loss
+from batched_drift import batched_drift_loss
 from results import table, write_section
 from torch import Tensor
 

@@ -23,7 +23,7 @@ def main() -> None:
     loss, statistics = drift_loss(
         x, positives, unconditional, field=DriftField(), weights=weights, rows_per_chunk=3
     )
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.save([loss.detach(), x.grad, statistics.scale, statistics.energies], out)
     distributed.destroy_process_group()
 

@@ -325,7 +325,7 @@ def test_statistics_of_the_batch_do_not_split():
             x,
             positives,
             negatives,
-            field=DriftField(statistics=of),  # type: ignore[arg-type]
+            field=DriftField(statistics=of),
             repel_each_other=False,
         )
         for of in ("batch", "class")

@@ -14,7 +14,7 @@ from repro.engine.drift.reference import reference_drift
 from repro.engine.networks.conv_encoder import ConvEncoder, conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.mlp import mlp
-from repro.engine.objectives.drifting import drifting
+from repro.engine.objectives.drifting import drifting, summed_loss
 from repro.engine.objectives.objective import LossOut
 from repro.errors import RunError
 from repro.spec import network as networks
@@ -161,6 +161,37 @@ def test_values_tell_energy_and_scale():
     keys = ["pixels", "norm_x", *stages]
     energies = {f"energy/{key}/{T}" for key in keys for T in ("0.02", "0.05", "0.2")}
     assert set(out.values) == energies | {f"scale/{key}" for key in keys}
+
+
+def test_reals_are_let_go_when_their_key_is_done():
+    """No features of reals are left when all keys have had their turn."""
+    generated, reals = (
+        {key: torch.randn((2 * num, 3, 4)) for key in ("a", "b")} for num in (5, 4 + 2)
+    )
+
+    summed_loss(SPEC, generated=generated, reals=reals, alpha=torch.ones(2))
+
+    assert reals == {}
+
+
+def test_losses_of_keys_are_summed():
+    """Two keys together lose what each of them loses alone, at its own scale."""
+    generated, reals = (
+        {key: factor * torch.randn((2 * num, 3, 4)) for key, factor in (("a", 1), ("b", 9))}
+        for num in (5, 4 + 2)
+    )
+
+    def loss(*keys: str) -> LossOut:
+        return summed_loss(
+            SPEC,
+            generated={key: generated[key] for key in keys},
+            reals={key: reals[key] for key in keys},
+            alpha=torch.tensor([1.0, 3.0]),
+        )
+
+    both, first, second = loss("a", "b"), loss("a"), loss("b")
+    assert both.loss.item() == pytest.approx(first.loss.item() + second.loss.item())
+    assert both.values == {**first.values, **second.values}
 
 
 def test_draws_come_from_the_generator():
