@@ -500,6 +500,13 @@ def test_printed_algorithm_without_aliasing():
     assert drift.field.item() == pytest.approx(math.sqrt(near * far) * (1 + 2))
 
 
+def test_no_floor_is_none():
+    """Without a floor the affinity of a far negative is as small as it is: exp(-99.5)."""
+    drift = alone(1.0, -200.0, ALGORITHM_2)
+
+    assert drift.field.item() == pytest.approx(math.exp(-99.5) * (1 + 200))
+
+
 def test_factors_by_hand():
     """Three points on a line: V = S+ S- (a (1 - 0) - b (-2 - 0))."""
     drift = alone(1.0, -2.0, evolve(ALGORITHM_2, attraction=1.5, repulsion=0.5))
@@ -523,6 +530,19 @@ def test_scale_is_the_distance_when_all_are_equal():
 
     assert drift.statistics.scale.item() == pytest.approx(2.5)
     assert drift.statistics.unit.item() == pytest.approx(2.5 / 2)
+
+
+def test_a_vector_is_at_no_distance_from_itself():
+    """In float32 too, where squares of 4,096 channels would leave it one of hundredths."""
+    x, positive = (gaussian(1, 1, num, 4096, seed=num, dtype=torch.float32) for num in (16, 1))
+
+    drift, exact = (
+        of(x, positive, x[:, :, :0], field=DriftField(), repel_each_other=True)
+        for of in (compute_drift, reference_drift)
+    )
+
+    expected = exact.statistics.scale.item()
+    assert drift.statistics.scale.item() == pytest.approx(expected, rel=3e-7)
 
 
 def test_a_collapsed_batch_keeps_a_least_scale():
