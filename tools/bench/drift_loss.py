@@ -36,6 +36,10 @@ WEIGHT = 3.9375  # of an unconditional negative, for alpha = 2
 MAPS = ((32, 1, 3), (16, 2, 3), (8, 4, 4), (4, 8, 2))
 """Side, multiple of the width, and number of the encoder's maps."""
 ROWS_OF_THE_REFERENCE = 16
+NOTE = """\
+Memory is that of the worst key: one buffer a temperature, of which one is the gradient. Batched keeps
+nothing of other keys here; the ports keep the graph of all. No GPU was there: CUDA runs the same code
+in larger chunks, unmeasured, and there is no compiled path, because none could be chosen by measuring."""
 
 Shape = tuple[int, int]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -223,7 +227,7 @@ def report(
         f"{num_classes} classes, N = P = 64, U = 16, three temperatures, the official latent keys "
         f"at a width of {width}:\n{sum(shapes.values())} keys, {rows:,} rows, "
         f"{4 * images * per_image / 2**30:.1f} GiB of features, float32, one thread, torch "
-        f"{torch.__version__}.\n\n{table(columns, lines)}\n\n{table(key_columns, by_key)}"
+        f"{torch.__version__}.\n\n{table(columns, lines)}\n\n{table(key_columns, by_key)}\n\n{NOTE}"
     )
 
 
