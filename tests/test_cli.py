@@ -11,9 +11,21 @@ import pytest
 from repro import cli
 from repro.engine.run import run
 from tests.engine import tiny
+from tests.ledger import ledgers
 from tests.ledger.keys import key_pair
 
 FINISHED = [["--help"], ["plan", "SPEC"], ["run", "SPEC"], ["sql", "select 1"], ["verify"]]
+
+
+def test_a_report_of_claims_that_cannot_be_read_says_so(tmp_path):
+    """The mistake and exit status 2, and no page is named that is not there."""
+    ledgers.execute(tmp_path / "ledger")
+    (tmp_path / "reports" / "toy").mkdir(parents=True)
+    (tmp_path / "reports" / "toy" / "claims.toml").write_text("schema = 1\n", encoding="utf-8")
+
+    status, _, talk = repro(tmp_path, "report", "--reports", str(tmp_path / "reports"))
+
+    assert (status, "title: missing" in talk, "claims.html" in talk) == (2, True, False)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +92,7 @@ def test_a_run_that_is_not_there_cannot_be_done_again(places):
     status, output, talk = repro(places, "rerun", "ffff")
 
     assert (status, output) == (2, "")
-    assert "'ffff' is unknown" in talk
+    assert "'ffff' begins no run's or execution's id" in talk
 
 
 def test_a_plan_in_json_says_what_is_done(places):

@@ -89,3 +89,16 @@ def test_an_export_to_mlflow_says_what_it_sent(tmp_path: Path):
     assert first.stdout == "1 executions sent with 7 numbers, 0 were there\n"
     assert "7 numbers sent, as run run0" in first.stderr
     assert json.loads(second.stdout) == {"executions": 0, "known": 1, "numbers": 0}
+
+
+@pytest.mark.parametrize("option", ["--license", "--publisher"])
+def test_a_bundle_names_pages_by_their_address(tmp_path: Path, option: str):
+    """Any other text would be the name of a file that is not there."""
+    execution_id = execute(tmp_path / "ledger")
+    out = tmp_path / "bundle"
+
+    refused = repro(tmp_path, "bundle", execution_id, "--out", str(out), option, "MIT")
+    made = repro(tmp_path, "bundle", execution_id, "--out", str(out), option, "https://host.org/x")
+
+    assert f"{option} MIT: expected an address such as https://" in refused.stderr
+    assert (refused.exit_code, made.exit_code) == (2, 0)

@@ -43,7 +43,15 @@ def test_explain_takes_overrides(asked, tmp_path):
     chosen = asked("explain", str(spec), str(spec), "--set", "train.seed=9").stdout
 
     assert found["fields"] == []
-    assert found["old"]["run_id"] not in chosen
+    assert chosen.startswith(found["old"]["run_id"])
+    assert "  train.seed: 1 -> 9\n" in chosen
+
+
+def test_a_recorded_run_takes_no_overrides(asked, ids):
+    """It is what it is; an option that does nothing would look as if it did."""
+    result = asked("explain", ids[0], ids[1], "--set", "train.seed=9")
+
+    assert "a recorded run is what it is; --set is for a spec file" in str(result.exception)
 
 
 def test_diff_shows_every_part(asked, ids):

@@ -92,14 +92,16 @@ def place(tmp_path_factory):
     place.write("project/model.py", "x = 1\n")
     place.write("project/.env", "A=1\n")
     place.write("project/config.py", "KEY = None\n")
+    place.write("project/connect.py", "PASSWORD = None\n")
     place.git("init")
     place.git("add", ".")
     place.git("commit", "-m", "one")
-    url = f"https://me:{PLANTED}@host/code.git?private_token={PLANTED}"
+    url = f"https://me:p@{PLANTED}@host/code.git?private_token={PLANTED}"
     place.git("remote", "add", "origin", url)
     place.write("project/model.py", "x = 2\n")
     place.write("project/.env", f"A={PLANTED}\n")
     place.write("project/config.py", f"KEY = {KEY!r}\n")
+    place.write("project/connect.py", f'PASSWORD = "{PLANTED}-plain"\n')
     place.write("project/deploy.py", f"key = {KEY!r}\n")
     place.write("project/secrets.toml", f'a = "{PLANTED}"\n')
     place.write("project/.netrc", f"machine host login me password {PLANTED}\n")
@@ -112,8 +114,12 @@ def place(tmp_path_factory):
 
 
 def _used(place: Place) -> None:
-    notes = (f"notes=see https://me:{PLANTED}@host", f"notes={SECRETS['HF_TOKEN']}")
-    overrides = [word for each in notes for word in ("--set", each)]
+    texts = (
+        f"notes=see https://me:{PLANTED}@host",
+        f"notes={SECRETS['HF_TOKEN']}",
+        f"title=with {SECRETS['HF_TOKEN']}",
+    )
+    overrides = [word for each in texts for word in ("--set", each)]
     outcome = place.repro("run", "specs/toy/tiny.toml", *overrides, "--json")
     place.repro("run", f"{place.home}/tiny.toml")
     place.repro("run", "../damaged.toml", status=1)
@@ -159,7 +165,9 @@ def test_what_is_no_secret_is_there(place):
     ((error,),) = query(root, "SELECT error FROM seals WHERE outcome = 'failed'").rows
 
     assert status == "partial"
-    assert all(each in reason for each in (".env", "config.py", "deploy.py", "secrets.toml"))
+    assert all(
+        each in reason for each in (".env", "config.py", "connect.py", "deploy.py", "secrets.toml")
+    )
     assert json.loads(value)["remote"].startswith("https://host/code.git")
     assert studies == (("toy",), ("~",))
     assert "~/data.safetensors" in error

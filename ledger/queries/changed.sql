@@ -1,18 +1,18 @@
 -- What changed between two runs: each value of spec, code, environment, results; $old, $new: how ids begin
--- The newest execution of each. `repro diff` also says which differences of results stand out of their noise.
+-- Of each the newest execution, one that ended well first. `repro diff` also says which results stand out of noise.
 WITH named(side, beginning) AS (VALUES ('old', $old), ('new', $new)),
 chosen AS (
     SELECT
         side,
         if(
             count(DISTINCT run_id) = 1,
-            max(execution_id),
+            max_by(execution_id, (purpose = 'run', outcome = 'done', execution_id)),
             error(concat('$', side, ' fits ', count(DISTINCT run_id), ' runs, expected one'))
         ) AS execution_id
     FROM named
     LEFT JOIN executions
-        ON starts_with(run_id, beginning)
-        OR (run_id IS NOT NULL AND starts_with(execution_id, beginning))
+        ON purpose IN ('run', 'rehearsal')
+        AND (starts_with(run_id, beginning) OR starts_with(execution_id, beginning))
     GROUP BY side
 ),
 said AS (

@@ -1,9 +1,14 @@
 -- Everything that was tried for the claim named $claim: all runs of its study, measured as its evidence is
 -- The denominator of its newest verdict, evidence first; also runs that failed, and values that nobody names.
-WITH judged AS (
-    SELECT study, admitted, refused
+WITH chosen AS (
+    SELECT if(count(*) > 0, $claim, error(concat('no verdict is on a claim named ', $claim))) AS claim
     FROM verdicts
     WHERE name = $claim
+),
+judged AS (
+    SELECT study, admitted, refused
+    FROM chosen
+    LEFT JOIN verdicts ON verdicts.name = claim
     QUALIFY row_number() OVER (PARTITION BY study ORDER BY execution_id DESC, seq DESC) = 1
 ),
 named AS (

@@ -1,5 +1,6 @@
 """Commands that take numbers in from elsewhere, and give them to others."""
 
+import re
 from pathlib import Path
 
 import click
@@ -8,6 +9,14 @@ from repro import terminal
 from repro.cli.options import FOLDER, Places, as_json
 
 ANY_PATH = click.Path(path_type=Path)
+
+
+def _url(option: click.Parameter, text: str) -> str:
+    """A web address: in a crate, any other text would be the name of a file that is not there."""
+    if text and not re.fullmatch(r"https?://[^\s/]+\.\S+", text):
+        msg = f"--{option.name.strip('_')} {text}: expected an address such as https://host.org/x"
+        raise click.UsageError(msg)
+    return text
 
 
 @click.command("import")
@@ -71,8 +80,21 @@ def import_(
     help="Leave artifacts in this role out, such as state or samples; repeatable.",
 )
 @click.option("--author", default="", help="Who ran it.")
-@click.option("--publisher", default="", metavar="URL", help="The page of their organization.")
-@click.option("--license", "license_", default="", metavar="URL", help="What others may do.")
+@click.option(
+    "--publisher",
+    default="",
+    metavar="URL",
+    callback=lambda context, option, text: _url(option, text),
+    help="The page of their organization.",
+)
+@click.option(
+    "--license",
+    "license_",
+    default="",
+    metavar="URL",
+    callback=lambda context, option, text: _url(option, text),
+    help="What others may do.",
+)
 @as_json
 @click.pass_obj
 def bundle(

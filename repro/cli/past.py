@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from repro import terminal
-from repro.cli.options import FOLDER, Places, as_json, device_option, offline, overrides
+from repro.cli.options import FOLDER, Places, as_json, device_option, offline
 
 
 @click.command()
@@ -35,13 +35,20 @@ def diff(places: Places, old: str, new: str, json_: bool) -> None:
 @click.command()
 @click.argument("old")
 @click.argument("new")
-@overrides
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="A.B=VALUE",
+    help="Replace one value of the spec NEW; repeatable.",
+)
 @as_json
 @click.pass_obj
 def explain(places: Places, old: str, new: str, overrides: tuple[str, ...], json_: bool) -> None:
     """Say why two runs have different ids: which fields differ, which stages they share.
 
-    OLD and NEW are spec files, or beginnings of ids of recorded runs or executions.
+    OLD and NEW are spec files, or beginnings of ids of recorded runs or executions. One file as
+    both, with --set, says what that moves.
     """
     from attrs import asdict
 

@@ -32,9 +32,12 @@ def report(
         for study in built:
             terminal.print_claims(study)
     for study in built:
-        terminal.say(f"{study.name}: {study.page}")
-    if claims:
-        sys.exit(max((study.exit_status for study in built), default=0))
+        if not study.problems:
+            terminal.say(f"{study.name}: {study.page}")
+        elif not claims or json_:  # else they are printed above
+            for problem in study.problems:
+                terminal.say(problem)
+    sys.exit(max((study.exit_status for study in built if claims or study.problems), default=0))
 
 
 @click.command()
@@ -123,7 +126,7 @@ def verify(
     """Re-read records, seals and artifacts; name the first broken link."""
     from attrs import asdict
 
-    from repro.ledger import examine
+    from repro.ledger import examine, machine
 
     if id_ and all_:
         raise click.UsageError("give an ID or --all, not both")
@@ -131,7 +134,9 @@ def verify(
         raise click.UsageError("--key belongs to --against FILE")
     recomputed = None
     with terminal.working("verify"):
-        verified = examine(places.ledger, id_, head=head, key=key)
+        verified = examine(
+            places.ledger, id_, head=head, key=key, num_processes=machine.num_cores()
+        )
         if deep:
             from repro.report.deep import recompute
 

@@ -5,7 +5,9 @@ function that the same package names under the same kind in the group `repro.eng
 arguments of its slot below.
 
 - data set: `(spec, cache)` -> `Images` or `Points`
-- network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,)
+- network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,). A
+  generator is called with what `randomness_of` its spec says, and for images with labels and
+  guidance scales after the noise
 - encoder: `(spec, shape, num_classes)` -> a module with `features`
 - objective: `(spec, materials)` -> an `Objective`
 - sampler: see `samplers.sampler.DenoisingSampler`
@@ -20,13 +22,14 @@ from attrs import frozen
 from repro.engine.datasets import LOADERS, Images, Points
 from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.networks.dit import dit
 from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
 from repro.engine.samplers.table import DENOISING_SAMPLERS
 from repro.errors import RunError
-from repro.spec.network import ConvEncoder, ConvGenerator, Mlp, UNet2D
+from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting
 
 
@@ -42,6 +45,7 @@ class Materials:
 BUILDERS: Mapping[type, Callable[..., Any]] = {
     **LOADERS,
     ConvGenerator: conv_generator,
+    Dit: dit,
     Mlp: lambda spec, shape: mlp(spec),
     UNet2D: unet2d,
     ConvEncoder: conv_encoder,

@@ -51,6 +51,12 @@ class Images:
     digest: str
     notes: tuple[str, ...] = ()
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """One image as networks see it: channels, height, width."""
+        height, width, channels = self.images.shape[1:]
+        return channels, height, width
+
 
 @frozen(kw_only=True, eq=False)
 class Points:
@@ -59,6 +65,11 @@ class Points:
     draw: "Callable[[int, Generator], Tensor]"
     digest: str
     num_classes: int = 1
+
+    @property
+    def shape(self) -> tuple[int]:
+        """One point as networks see it."""
+        return (2,)
 
 
 def load(spec: Dataset, *, cache: Path) -> Images | Points:

@@ -18,10 +18,9 @@ from attrs import evolve, frozen
 from repro.engine.materialize import Code, materialize
 from repro.engine.progress import Progress, Silent
 from repro.errors import IntegrityError, LedgerError, RunError, SpecError
-from repro.ledger import history, segment
+from repro.ledger import durable, history, segment
 from repro.ledger.chain import ChainError
 from repro.ledger.history import Execution
-from repro.ledger.lease import heartbeat
 from repro.ledger.provenance import ENVIRONMENT
 from repro.ledger.records import Decision, Facts, Provenance, Record, Start
 from repro.spec import Spec, load, run_id, spec_of, structure
@@ -83,8 +82,9 @@ def rerun(
     said = _records(root, original)
     known = {each.provider: each.value for each in said if isinstance(each, Provenance)}
     spec = _spec(original.start, known)
-    record = segment.begin(root, _start(original.start))
-    with record, heartbeat(history.segment_path(root, record.execution_id)):
+    if folder is not None:
+        _require_fresh(folder)  # before anything is on record
+    with segment.begin(root, _start(original.start)) as record:
         own = (folder or root / "reruns" / record.execution_id).absolute()
         _make(own)
         code = materialize(root, known, own / "code")
@@ -201,11 +201,21 @@ def _absolute(value: Any) -> Any:
             return value
 
 
+def _require_fresh(folder: Path) -> None:
+    """Refuse a folder that is there.
+
+    Raises:
+        LedgerError: it is.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise LedgerError(f"{folder}: is already there; a rerun needs a fresh folder, name another")
+
+
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise LedgerError(f"{folder}: is already there; a rerun needs a fresh folder") from error
+    except OSError as error:
+        raise durable.refused(folder, error, what="nothing can be run there") from error
 
 
 def _write(folder: Path, spec: Spec, start: Start) -> Path:

@@ -31,7 +31,7 @@ from repro.errors import IntegrityError, LedgerError, ResourceError, RunError
 from repro.ledger import history, provenance, segment
 from repro.ledger.fold import fold
 from repro.ledger.history import DoneStage
-from repro.ledger.lease import LEASE_S, Holder, Lease, heartbeat, lease
+from repro.ledger.lease import LEASE_S, Holder, Lease, lease
 from repro.ledger.records import StageEvent, Start
 from repro.spec import Spec, Stage, canonical_spec, load, rehearsal, run_id, stages
 
@@ -182,7 +182,7 @@ def _execute(job: _Job) -> Outcome:
     device = resolve(job.device) if with_torch else job.device
     open_segment = segment.begin(job.root, _start(job, wanted))
     try:
-        with open_segment, heartbeat(history.segment_path(job.root, open_segment.execution_id)):
+        with open_segment:
             if with_torch:
                 done = job.done(wanted)  # again: garbage collection spares it, now that it began
             execution = Execution(

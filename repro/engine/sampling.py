@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from repro.engine.builders import builder_of
 from repro.engine.determinism import deterministic
 from repro.engine.progress import Advance
+from repro.engine.randomness import Randomness, draw_each
 from repro.engine.seeds import normal, per_image
 from repro.errors import RunError
 from repro.spec.objective import Denoise, Objective
@@ -39,16 +40,17 @@ def sample_images(
     network: nn.Module,
     *,
     objective: Objective,
-    noise_shape: tuple[int, ...],
+    randomness: Randomness,
     num_classes: int,
     batch_size: int,
     advance: Advance,
 ) -> Samples:
     """Make the images of *spec* on the network's device.
 
-    *objective* says what the network was trained to predict; *noise_shape* is the shape of one
-    image's noise. *advance* is told how many images each batch has added. Another *batch_size* may
-    change an image in the last bit of a byte, because kernels round by it.
+    *objective* says what the network was trained to predict; *randomness* is what each image draws
+    from its own generator before the first call. *advance* is told how many images each batch has
+    added. Another *batch_size* may change an image in the last bit of a byte, because kernels round
+    by it.
 
     Raises:
         RunError: when an image is not finite.
@@ -64,7 +66,7 @@ def sample_images(
             batch = _Batch(
                 generators=per_image(seeds[rows].tolist()),
                 labels=torch.from_numpy(labels[rows]).to(device),
-                noise_shape=noise_shape,
+                randomness=randomness,
                 device=device,
             )
             made = _sampled(spec, calls, batch, objective=objective)
@@ -115,11 +117,15 @@ class _Batch:
 
     generators: Sequence[Generator]
     labels: Tensor
-    noise_shape: tuple[int, ...]
+    randomness: Randomness
     device: torch.device
 
-    def draw(self) -> Tensor:
-        return normal(self.generators, self.noise_shape).to(self.device)
+    def start(self) -> list[Tensor]:
+        """What a generator starts from: noise, and style indices if it takes any."""
+        return [each.to(self.device) for each in draw_each(self.randomness, self.generators)]
+
+    def noise(self) -> Tensor:
+        return normal(self.generators, self.randomness.noise_shape).to(self.device)
 
 
 def _sampled(
@@ -127,7 +133,8 @@ def _sampled(
 ) -> Tensor:
     if isinstance(spec.sampler, OneStep):
         alpha = torch.full(batch.labels.shape, spec.sampler.alpha, device=batch.device)
-        return network(batch.draw(), batch.labels, alpha)
+        noise, *style = batch.start()
+        return network(noise, batch.labels, alpha, *style)
     if not isinstance(objective, Denoise):
         msg = f"sample: {spec.sampler.kind} needs a denoising network, got {objective.kind}"
         raise RunError(msg)
@@ -136,7 +143,7 @@ def _sampled(
         return network(z, torch.full((len(z),), level, device=batch.device))
 
     images: Tensor = builder_of(spec.sampler)(
-        spec.sampler, predict, batch.draw(), process=objective, draw=batch.draw
+        spec.sampler, predict, batch.noise(), process=objective, draw=batch.noise
     )
     return images
 

@@ -13,7 +13,7 @@ from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import signing
 from repro.ledger.findings import Finding
-from repro.ledger.head import PREDICATE_TYPE, STATEMENT_TYPE, head, kept_path, seals
+from repro.ledger.heads import PREDICATE_TYPE, STATEMENT_TYPE, head, kept_path, seals
 from repro.ledger.history import require
 
 _HEAD = re.compile(r"(?:sha256:)?([0-9a-f]{64})")

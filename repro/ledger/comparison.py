@@ -1,7 +1,7 @@
 """The database held against the segments: their rows, made once more beside it, must be there."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _FILE = "ledger.duckdb"
 _EXCERPT_CHARS = 300
 _MAX_ROWS = 1000
+_PART_ROWS = 1_000_000
+_ALL = "true"
 _MANY_ROWS = {schema.TABLES[kind] for kind in ("progress", "imported")}  # of one record
 
 # A row of the database counts unless its segment is broken before it: the break is found elsewhere.
@@ -26,12 +28,12 @@ WITH
 theirs AS (
     SELECT row, row.execution_id AS execution_id, row.seq AS seq
     FROM ledger.{table} AS row JOIN held USING (execution_id)
-    WHERE held.whole OR row.seq < held.num_records
+    WHERE (held.whole OR row.seq < held.num_records) AND {part}
 ),
 ours AS (
     SELECT row, row.execution_id AS execution_id, row.seq AS seq
     FROM fresh.{table} AS row JOIN held USING (execution_id)
-    WHERE row.seq < held.num_records
+    WHERE row.seq < held.num_records AND {part}
 )
 """
 
@@ -100,6 +102,7 @@ class Comparison:
         self._inserter = fold.Inserter(connection)
         self._reached: dict[str, str] = {}  # the hash of each segment's last line that was folded
         self._held: dict[str, tuple[int, bool]] = {}  # how far each segment counts, and if whole
+        self._elsewhere: set[str] = set()
         connection.execute("ATTACH ':memory:' AS fresh; USE fresh")
         connection.execute(schema.statements())
         connection.execute(
@@ -115,13 +118,18 @@ class Comparison:
         )
         return {str(row[0]) for row in rows}
 
-    def add(self, execution_id: str, line: Line) -> None:
-        """Take in the next line of a segment, as far as the segment was folded."""
-        tip = self._folded.get(execution_id)
-        if tip is not None and line.seq < tip.seq:
-            self._inserter.add(line, execution_id)
-            if line.seq == tip.seq - 1:
-                self._reached[execution_id] = line.hash
+    def lines_of(self, execution_id: str) -> Callable[[Line], None]:
+        """What takes in one line of a segment after the other, as far as it was folded."""
+        last = self._folded.get(execution_id, Tip()).seq - 1
+        insert, opening = self._inserter.add, fold.Inserter.opening(execution_id)
+
+        def add(line: Line) -> None:
+            if line.seq <= last:
+                insert(line, opening)
+                if line.seq == last:
+                    self._reached[execution_id] = line.hash
+
+        return add
 
     def end(self, execution_id: str, num_records: int, *, whole: bool) -> list[Finding]:
         """Hold a segment of so many lines, up to its break, against how far it was folded."""
@@ -132,11 +140,25 @@ class Comparison:
         self._held[execution_id] = (counted, whole and not findings)
         return findings
 
+    def compared_elsewhere(self, execution_ids: Iterable[str]) -> None:
+        """Another process has these segments, and holds their rows against them."""
+        self._elsewhere.update(execution_ids)
+
     def findings(self, chosen: Collection[str] | None) -> list[Finding]:
         """What differs, about the chosen executions or all: segments gone, rows, definitions.
 
         A chosen segment that was not added is gone.
         """
+        unreadable = [_of_database("cannot be read; rebuild it", "a database", self._problem)]
+        return [
+            *(unreadable if self._problem else []),
+            *self._gone(chosen),
+            *self.differing_rows(),
+            *self._differing_views(),
+        ]
+
+    def differing_rows(self) -> list[Finding]:
+        """Of the segments that were added, the first record whose rows differ in each table."""
         self._inserter.flush()
         self._connection.execute(
             "INSERT INTO held SELECT unnest($1), unnest($2), unnest($3)",
@@ -146,20 +168,14 @@ class Comparison:
                 [whole for _, whole in self._held.values()],
             ],
         )
-        unreadable = [_of_database("cannot be read; rebuild it", "a database", self._problem)]
-        return [
-            *(unreadable if self._problem else []),
-            *self._gone(chosen),
-            *(each for table in schema.TABLES.values() for each in self._differing_rows(table)),
-            *self._differing_views(),
-        ]
+        return [each for table in schema.TABLES.values() for each in self._differing_rows(table)]
 
     def _gone(self, chosen: Collection[str] | None) -> list[Finding]:
         tables = ("folds", *schema.TABLES.values())
-        union = " UNION ".join(f"SELECT execution_id FROM ledger.{table}" for table in tables)
-        rows = self._rows(f"{union} EXCEPT SELECT execution_id FROM held ORDER BY execution_id")
-        known = {str(row[0]) for row in rows}
-        missing = known if chosen is None else set(chosen) - self._held.keys()
+        rows = self._rows(
+            " UNION ".join(f"SELECT execution_id FROM ledger.{each}" for each in tables)
+        )
+        known = {str(row[0]) for row in rows} if chosen is None else set(chosen)
         return [
             Finding(
                 file=f"segments/{each}.jsonl",
@@ -167,7 +183,7 @@ class Comparison:
                 expected=f"{self._folded[each].seq} records" if each in self._folded else "a file",
                 found="no file",
             )
-            for each in sorted(missing)
+            for each in sorted(known - self._held.keys() - self._elsewhere)
         ]
 
     def _differing_rows(self, table: str) -> list[Finding]:
@@ -191,11 +207,18 @@ class Comparison:
     def _difference(self, table: str) -> list[tuple[Any, ...]]:
         """Rows that only one side has: execution, record, text and side; at most a thousand."""
         order = "ALL" if table in _MANY_ROWS else "execution_id, seq"
-        if self._rows(_EQUAL.format(table=table, order=order)) == [(0,)]:
+        equal = (_EQUAL.format(table=table, order=order, part=part) for part in self._parts(table))
+        if all(self._rows(each) == [(0,)] for each in equal):
             return []
-        suspects = [each for (each,) in self._rows(_SUSPECTS.format(table=table))]
-        difference = _DIFFERENCE.format(table=table, limit=_MAX_ROWS)
+        suspects = [each for (each,) in self._rows(_SUSPECTS.format(table=table, part=_ALL))]
+        difference = _DIFFERENCE.format(table=table, limit=_MAX_ROWS, part=_ALL)
         return self._rows(difference, suspects) or self._rows(difference, None)
+
+    def _parts(self, table: str) -> list[str]:
+        """Conditions that split a large table by records: to sort it whole takes gigabytes."""
+        ((num_rows,),) = self._rows(f"SELECT count(*) FROM ledger.{table}")
+        count = 1 + num_rows // _PART_ROWS
+        return [f"hash(row.execution_id, row.seq) % {count} = {each}" for each in range(count)]
 
     def _differing_views(self) -> list[Finding]:
         expected, found = (dict(self._rows(_VIEWS, name)) for name in ("fresh", "ledger"))
@@ -248,7 +271,7 @@ def _of_database(problem: str, expected: str, found: str) -> Finding:
 def _published(root: Path) -> tuple["DuckDBPyConnection", str]:
     """The published database, or an empty one and why it cannot be read.
 
-    Where there is none, and none can be written, nothing was ever folded here.
+    Where there is none, and none can be written, there is nothing to hold the segments against.
     """
     import duckdb
 
@@ -264,6 +287,8 @@ def _published(root: Path) -> tuple["DuckDBPyConnection", str]:
             return connection, ""
         problem = "it has another schema"
     except (duckdb.Error, LedgerError) as error:
+        if not path.exists() and not isinstance(error, fold.NewerSchemaError):
+            return _empty(), ""
         problem = str(error)
     if connection is not None:
         connection.close()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 READER_WAIT_S = 1.0
+_CHUNK_BYTES = 1 << 16
 
 _PLAIN_TYPES = {"VARCHAR", "JSON", "BIGINT", "DOUBLE", "BOOLEAN"}
 """Their values are plain data as they come."""
@@ -89,7 +91,8 @@ def export_parquet(root: Path, sql: str, path: Path, parameters: Parameters = ()
         raise QueryError(f"sql: {error}") from error
     finally:
         connection.close()
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return int(row[0]) if row else 0
 
 
@@ -112,6 +115,9 @@ def _open(root: Path, writable: Path | None = None) -> tuple["DuckDBPyConnection
     """The published database, brought up to the segments if that can be done in about a second.
 
     Where there is none, and none can be written, its tables in memory.
+
+    Raises:
+        LedgerError: there is no ledger here, or a newer version has folded it.
     """
     connection = _open_published(root, writable)
     if connection is not None and _covers(connection, root):
@@ -125,7 +131,8 @@ def _open(root: Path, writable: Path | None = None) -> tuple["DuckDBPyConnection
     warnings = _catch_up(root, readable=readable)
     connection = _open_published(root, writable)
     if connection is None:
-        raise LedgerError(f"{published_path(root)}: cannot be opened; try again, or rebuild it")
+        connection, folded = fold.fold_into_memory(root, writable=writable)
+        warnings = (*warnings, *(each for each in folded.problems if each not in warnings))
     return connection, warnings
 
 
@@ -167,10 +174,30 @@ def _covers(connection: "DuckDBPyConnection", root: Path) -> bool:
     try:
         with os.scandir(folder) as files:
             names = [each.name[:-6] for each in files if each.name.endswith(".jsonl")]
-        grown = [(folder / f"{each}.jsonl").stat().st_size for each in growing or []]
-    except FileNotFoundError:
+        unread = dict(zip(growing or [], sizes or [], strict=True))
+        if "\n".join(sorted(names)) != known:
+            listed = set(known.split("\n")) if known else set()
+            if not listed.issubset(names):
+                return False
+            unread |= dict.fromkeys(set(names) - listed, 0)
+        if any(_differs(folder / f"{name}.jsonl", size) for name, size in unread.items()):
+            return False
+    except OSError:
         return False
-    return "\n".join(sorted(names)) == known and grown == (sizes or []) and fold.up_to_date(root)
+    return fold.up_to_date(root)
+
+
+def _differs(path: Path, size_bytes: int) -> bool:
+    """Whether a segment holds a whole record after its first bytes, or has lost some of those.
+
+    A torn last line, and an empty file, are what killed writers leave for ever.
+    """
+    found = path.stat().st_size
+    if found <= size_bytes:
+        return found < size_bytes
+    with path.open("rb") as file:
+        file.seek(size_bytes)
+        return any(b"\n" in chunk for chunk in iter(lambda: file.read(_CHUNK_BYTES), b""))
 
 
 def _catch_up(root: Path, *, readable: bool) -> tuple[str, ...]:
@@ -179,10 +206,13 @@ def _catch_up(root: Path, *, readable: bool) -> tuple[str, ...]:
             published_path(root).unlink(missing_ok=True)  # so that the fold publishes another
         folded = fold.fold(root, wait_s=READER_WAIT_S if readable else fold.WAIT_S)
     except (LedgerError, OSError) as error:
-        if not readable:
+        if isinstance(error, fold.NewerSchemaError) and not readable:
             raise
-        return (f"not brought up to date: {error}",)
+        lacks = "not brought up to date" if readable else "answered from the segments alone"
+        return (f"{lacks}: {error}",)
     if folded is None:
+        if not readable:
+            return ()
         return (f"{root}: another process is folding; the newest records are not in this answer",)
     return folded.problems
 

@@ -1,5 +1,6 @@
 """Files that are there after a power cut: written aside, synced, renamed, their folder synced."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,10 +16,16 @@ def make_folder(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Push a file's bytes, or a folder's names, to the disk."""
+    """Push a file's bytes, or a folder's names, to the disk.
+
+    Some shared folders cannot sync names (EINVAL): their server keeps them by itself.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 

@@ -8,6 +8,7 @@ is broken is read up to the break and reported; it does not keep the others out.
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 LEASE = "fold"
 WAIT_S = 60.0
 _BATCH_LINES = 20_000
+_BATCH_BYTES = 16 << 20
+
+
+class NewerSchemaError(LedgerError):
+    """The database is of a version that this one cannot read."""
 
 
 @frozen(kw_only=True)
@@ -61,7 +67,7 @@ def rebuild(root: Path) -> Folded:
 def fold_into_memory(
     root: Path, *, writable: Path | None = None
 ) -> tuple["DuckDBPyConnection", Folded]:
-    """The tables for one question to a ledger whose folder cannot be written.
+    """The tables for one question to a ledger whose folder cannot be written, or is full.
 
     Raises:
         LedgerError: there is no ledger here.
@@ -89,9 +95,13 @@ class Inserter:
     def __init__(self, connection: "DuckDBPyConnection") -> None:
         self._connection = connection
         self._batches: dict[str, list[bytes]] = {kind: [] for kind in schema.TABLES}
+        self._num_bytes = 0
 
-    def add(self, line: Line, execution_id: str) -> None:
-        """Take a line in; kinds that only a newer version knows have no table."""
+    def add(self, line: Line, opening: bytes) -> None:
+        """Take a line in; kinds that only a newer version knows have no table.
+
+        `opening` is that of the lines of its segment.
+        """
         batch = self._batches.get(line.kind)
         if batch is None:
             return
@@ -99,8 +109,11 @@ class Inserter:
         if line.kind == Progress.kind and "step" in line.data:
             now = {"seq": line.seq, "time": line.time, "data": as_curves(line.data)}
             raw = orjson.dumps(now)
-        batch.append(b'{"execution_id":"%b",%b' % (execution_id.encode(), raw[1:]))
-        if len(batch) >= _BATCH_LINES:
+        batch.append(opening + raw[1:])
+        self._num_bytes += len(raw)
+        if self._num_bytes >= _BATCH_BYTES:
+            self.flush()
+        elif len(batch) >= _BATCH_LINES:
             self._insert(line.kind)
 
     def flush(self) -> None:
@@ -108,6 +121,12 @@ class Inserter:
         for kind, batch in self._batches.items():
             if batch:
                 self._insert(kind)
+        self._num_bytes = 0
+
+    @staticmethod
+    def opening(execution_id: str) -> bytes:
+        """What begins every line of a segment in place of its brace."""
+        return b'{"execution_id":"%b",' % execution_id.encode()
 
     def _insert(self, kind: str) -> None:
         statement, shape = schema.insertion(kind)
@@ -142,10 +161,8 @@ def _fold_and_publish(root: Path, held: Lease, *, anew: bool) -> Folded:
             folded = _fold_into(index, root)
         except duckdb.Error as error:
             raise _unwritten(index, f"cannot be written: {error}") from error
-    if not held.held():
-        raise LedgerError(f"{root}: another process took the fold over from this one; try again")
     if not up_to_date(root):
-        _publish(root)
+        _publish(root, held)
     return folded
 
 
@@ -162,7 +179,7 @@ def version_of(connection: "DuckDBPyConnection", path: Path) -> int | None:
     """The schema version of a database that this version can read or replace; none if it is empty.
 
     Raises:
-        LedgerError: it is newer than this version of the package.
+        NewerSchemaError: it is newer than this version of the package.
     """
     found = connection.execute(
         "SELECT 1 FROM duckdb_tables()"
@@ -173,7 +190,7 @@ def version_of(connection: "DuckDBPyConnection", path: Path) -> int | None:
     row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
     version = int(row[0]) if row and row[0] is not None else 0
     if version > schema.VERSION:
-        raise LedgerError(
+        raise NewerSchemaError(
             f"{path}: schema version {version}, this package knows {schema.VERSION};"
             " upgrade it, or remove the database files: they are made again from the segments"
         )
@@ -233,13 +250,15 @@ class _Reader:
         name = path.stem
         self._seen.add(name)
         tip = self._known.get(name, Tip())
-        last, size_bytes = None, tip.size_bytes
+        last, size_bytes, opening = None, tip.size_bytes, Inserter.opening(name)
         try:
             for last in new_lines(path, tip):
                 size_bytes += len(last.raw) + 1
-                self._inserter.add(last, name)
+                self._inserter.add(last, opening)
         except ChainError as error:
             self.problems.append(f"{path}: {error}; `verify` says more")
+        except OSError as error:  # another user's, perhaps; the others count
+            self.problems.append(f"{path}: cannot be read: {error.strerror}")
         if last is not None:
             self._moved[name] = last.tip(size_bytes)
             self.num_records += last.seq + 1 - tip.seq
@@ -276,25 +295,33 @@ def new_lines(path: Path, tip: Tip) -> Iterator[Line]:
         return
     with path.open("rb") as file:
         file.seek(tip.size_bytes)
-        whole = file.read().split(b"\n")[:-1]
-    for line in follow(whole, tip):
-        if line.seq == 0:
-            history.hold_to_place(line, path.stem)
-        yield line
+        whole = (raw[:-1] for raw in takewhile(_is_whole, file))
+        for line in follow(whole, tip):
+            if line.seq == 0:
+                history.hold_to_place(line, path.stem)
+            yield line
 
 
-def _publish(root: Path) -> None:
+def _is_whole(raw: bytes) -> bool:
+    return raw.endswith(b"\n")
+
+
+def _publish(root: Path, held: Lease) -> None:
+    """Put a copy of the index in the place of the published one, unless overtaken meanwhile."""
     index, published = index_path(root), published_path(root)
     if _wal(index).exists():
         raise _unwritten(index, "its last changes could not be put into the file")
-    part = published.with_name(f".{published.name}.part")
-    part.unlink(missing_ok=True)
+    for leftover in root.glob(f".{published.name}.*part"):
+        leftover.unlink(missing_ok=True)
+    part = published.with_name(f".{published.name}.{held.path.name}.part")
     try:
         shutil.copyfile(index, part)
         status = index.stat()
         os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
         part.chmod(0o644)  # DuckDB opens no read-only file unless it is told to
         durable.sync(part)
+        if not held.held():
+            raise LedgerError(f"{root}: another process took the fold over; try again")
         part.rename(published)
     finally:
         part.unlink(missing_ok=True)

@@ -5,9 +5,11 @@ follow breaks the segment; nothing is reused from a broken segment.
 """
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +35,9 @@ from repro.ledger.records import (
     Tombstone,
 )
 
+_TAIL_BYTES = 1 << 13
+_MAX_KNOWN = 1 << 16
+_STAGE_ID = re.compile(rb'"stage_id":"([^"]+)"')
 _EXECUTION_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
 
 Status = Literal["running", "open", "done", "failed", "interrupted"]
@@ -186,8 +191,8 @@ def executions(root: Path, *, run_id: str | None = None) -> list[Execution]:
 
     Read from the first and the last line of each segment; the rest is for `verify`.
     """
-    found = (_execution(path) for path in segment_paths(root))
-    return [each for each in found if each and run_id in (None, each.start.run_id)]
+    found = (_execution(path, run_id) for path in segment_paths(root))
+    return [each for each in found if each]
 
 
 def status(root: Path, execution_id: str) -> Status | None:
@@ -212,8 +217,9 @@ def find(root: Path, prefix: str) -> list[Execution]:
     ]
     names = {each.start.run_id or each.execution_id for each in found}
     if len(names) != 1:
-        several = f"fits {', '.join(sorted(names))}; write more digits" if names else "is unknown"
-        raise LedgerError(f"{root}: {prefix!r} {several}")
+        several = f"fits {', '.join(sorted(names))}; write more digits"
+        unknown = "begins no run's or execution's id; `repro sql 'FROM runs'` lists what there is"
+        raise LedgerError(f"{root}: {prefix!r} {several if names else unknown}")
     return found
 
 
@@ -243,9 +249,8 @@ def removed(root: Path) -> Mapping[str, frozenset[str]]:
     """
     found: dict[str, frozenset[str]] = {}
     for path in segment_paths(root):
-        with path.open("rb") as file:
-            if b'"purpose":"gc"' not in file.readline():
-                continue
+        if not _opening(path).collects:
+            continue
         with suppress(ChainError):  # `broken` tells, and so does `verify`
             for record in _records_in(path, path.read_bytes()):
                 if isinstance(record, Tombstone):
@@ -312,14 +317,32 @@ def _hold_to_seal(line: Line, root: str) -> None:
         raise ChainError(line.seq, problem, expected=expected, found=found)
 
 
-def _execution(path: Path) -> Execution | None:
-    whole = path.read_bytes().split(b"\n")[:-1]
+def last_line(path: Path) -> bytes:
+    """The last whole line without its newline; seals are short, so mostly the tail is enough."""
+    with path.open("rb") as file:
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size_bytes - _TAIL_BYTES))
+        whole = file.read().rpartition(b"\n")[0]
+        if b"\n" not in whole:
+            file.seek(0)
+            whole = file.read().rpartition(b"\n")[0]
+    return whole.rpartition(b"\n")[2]
+
+
+def _execution(path: Path, run_id: str | None = None) -> Execution | None:
+    """What the first and the last line say; none if they cannot be read, or of another run."""
+    with path.open("rb") as file:
+        raw = file.readline()
+    if run_id is not None and run_id.encode() not in raw:
+        return None
     try:
-        first = parse(whole[0], record=0)
+        first = parse(raw.removesuffix(b"\n"), record=0)
         start = decoded(first)
-        last = parse(whole[-1], record=len(whole) - 1)
+        last = parse(last_line(path), record=0)
         end = decoded(last)
-    except (IndexError, ChainError):
+    except ChainError:
+        return None
+    if run_id is not None and getattr(start, "run_id", None) != run_id:
         return None
     if not isinstance(start, Start):
         return None
@@ -337,9 +360,30 @@ def _execution(path: Path) -> Execution | None:
 def _naming(root: Path, stage_ids: Collection[str]) -> Iterator[tuple[Path, bytes]]:
     """The segments that name one of these stages, and their bytes; oldest first."""
     for path in segment_paths(root):
-        data = path.read_bytes()
-        if any(each.encode() in data for each in stage_ids):
-            yield path, data
+        if not _opening(path).planned.isdisjoint(stage_ids):
+            yield path, path.read_bytes()
+
+
+@frozen(kw_only=True)
+class _Opening:
+    """What the first line of a segment says: the stages that it plans, and if it collects."""
+
+    planned: frozenset[str]
+    collects: bool
+
+
+def _opening(path: Path) -> _Opening:
+    """Read once by a process: a ledger has many segments, and a command many questions."""
+    status = path.stat()
+    return _read_opening(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(_MAX_KNOWN)
+def _read_opening(path: Path, *_version: int) -> _Opening:
+    with path.open("rb") as file:
+        raw = file.readline()
+    planned = frozenset(each.decode(errors="replace") for each in _STAGE_ID.findall(raw))
+    return _Opening(planned=planned, collects=b'"purpose":"gc"' in raw)
 
 
 def _records_in(path: Path, data: bytes) -> list[Record]:

@@ -15,6 +15,7 @@ The two highest numbers of a key are never removed, so a listing always shows on
 import json
 import math
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,6 +63,7 @@ class Lease:
 
     def held(self) -> bool:
         """Whether nobody has overtaken this process, as another may after this machine slept."""
+        _look_anew(self.path.parent)
         return _highest(self.path.parent) == self.path
 
 
@@ -76,6 +78,8 @@ def lease(
 ) -> Iterator[Lease]:
     """Hold a key while the block lasts; `on_wait` hears of each holder that is waited for.
 
+    Whoever holds it sees the segments of those who held it before.
+
     Raises:
         LeaseHeldError: others held it for `wait_s` seconds.
         LedgerError: the ledger's folder cannot be written.
@@ -88,6 +92,7 @@ def lease(
     except OSError as error:
         raise durable.refused(folder, error, what="cannot take the lease") from error
     try:
+        _look_anew(root / "segments")
         with heartbeat(taken.path):
             yield taken
     finally:
@@ -157,6 +162,8 @@ def _take(folder: Path, holder: Holder) -> Lease | Holder:
                 _tidy(lease.path)
                 return lease
             _give_back(lease.path)  # late: the number had been used, and removed
+        else:
+            _look_anew(folder)
 
 
 def _created(path: Path, holder: Holder) -> bool:
@@ -182,6 +189,14 @@ def _highest(folder: Path) -> Path | None:
     except FileNotFoundError:
         return None
     return folder / str(max(numbers)) if numbers else None
+
+
+def _look_anew(folder: Path) -> None:
+    """Change a folder: until then, a network file system may list it as it was a minute ago."""
+    probe = folder / f".{secrets.token_hex(8)}"
+    with suppress(OSError):  # full, or only to be read: the listing may be old
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        probe.unlink()
 
 
 def _holder(path: Path) -> Holder | None:

@@ -37,6 +37,13 @@ def this_process() -> Process:
     )
 
 
+def num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def alive(process: Process) -> bool:
     """Whether this very process still runs, as far as this machine can know.
 

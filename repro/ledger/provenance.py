@@ -21,8 +21,8 @@ from typing import Any
 
 import repro
 from repro import digest
-from repro.ledger import store
-from repro.ledger.privacy import cleaned, cleaned_command, holds_secret, secret_name
+from repro.ledger import machine, store
+from repro.ledger.privacy import cleaned, cleaned_command, code_holds_secret, secret_name
 from repro.ledger.records import Artifact, Facts, Provenance
 
 ENVIRONMENT = (
@@ -146,18 +146,17 @@ def _command(cwd: Path) -> Provenance:
 def _source(root: Path, *, keep: bool) -> list[Provenance | Artifact]:
     """This package's own files: their digest, and they themselves where no commit tells them."""
     names, archive = _sources()
-    kept = (
-        [_stored(root, archive, role="source", name="repro.tar", type_="application/x-tar")]
-        if keep
-        else []
-    )
+    kept, missing = [], tuple[str, ...]()
+    if keep:
+        told, missing = _told_sources()
+        kept = [_stored(root, told, role="source", name="repro.tar", type_="application/x-tar")]
     value = {
         "version": repro.__version__,
         "sha256": digest.sha256(archive),
         "num_files": len(names),
         "artifacts": {each.role: each.sha256 for each in kept},
     }
-    return [_ok("source", value), *kept]
+    return [_ok("source", value, *missing), *kept]
 
 
 def _locks(cwd: Path) -> Provenance:
@@ -179,6 +178,18 @@ def _sources() -> tuple[tuple[str, ...], bytes]:
     folder = Path(repro.__file__).parent
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
     return tuple(names), _archive(folder, names)
+
+
+@cache
+def _told_sources() -> tuple[bytes, tuple[str, ...]]:
+    """The archive without the files that hold secrets, and why they are not in it."""
+    names, archive = _sources()
+    folder = Path(repro.__file__).parent
+    secret = {name for name in names if code_holds_secret((folder / name).read_bytes())}
+    if not secret:
+        return archive, ()
+    reasons = tuple(f"{name}: {BY_CONTENT}" for name in names if name in secret)
+    return _archive(folder, [name for name in names if name not in secret]), reasons
 
 
 @cache
@@ -249,16 +260,10 @@ def _processor() -> Provenance:
     value = {
         "model": model,
         "num_cores": os.cpu_count(),
-        "num_cores_allowed": _num_cores_allowed(),
+        "num_cores_allowed": machine.num_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
     return _ok("processor", value, *([] if model else ["the system does not tell the model"]))
-
-
-def _num_cores_allowed() -> int | None:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _cpu_model() -> str:
@@ -347,9 +352,11 @@ def _patch(top: Path) -> tuple[bool, bytes, list[str]]:
     listed = _run_git(top, "diff", "HEAD", "--name-only", "--no-renames", "-z")
     names = [os.fsdecode(each) for each in listed.split(b"\0")[:-1]]
     reasons = {name: BY_NAME for name in names if _secret_path(name)}
-    if holds_secret(patch):
+    if code_holds_secret(patch):
         reasons |= {
-            name: BY_CONTENT for name in names if holds_secret(_diff(top, [f":(literal){name}"]))
+            name: BY_CONTENT
+            for name in names
+            if code_holds_secret(_diff(top, [f":(literal){name}"]))
         }
     if reasons:
         patch = _diff(top, [".", *(f":(exclude,literal){name}" for name in reasons)])
@@ -378,7 +385,7 @@ def _untracked(top: Path) -> tuple[list[str], list[str]]:
             reasons.append(f"{name}: {BY_NAME}")
         elif size_bytes > MAX_UNTRACKED_BYTES or total + size_bytes > MAX_UNTRACKED_TOTAL_BYTES:
             reasons.append(f"{name}: {size_bytes} bytes are too many to keep")
-        elif holds_secret(path.read_bytes()):
+        elif code_holds_secret(path.read_bytes()):
             reasons.append(f"{name}: {BY_CONTENT}")
         else:
             names.append(name)

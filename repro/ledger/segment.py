@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from operator import index
 from pathlib import Path
@@ -27,6 +27,7 @@ from repro.errors import LedgerError
 from repro.ledger import durable as disk
 from repro.ledger import machine, records
 from repro.ledger.chain import ChainError, Tip, Tree, follow, render
+from repro.ledger.lease import heartbeat
 from repro.ledger.privacy import cleaned, cleaned_command
 from repro.ledger.records import Outcome, Progress, Record, Seal, Start
 
@@ -34,6 +35,7 @@ SYNC_EVERY_S = 1.0
 WRITE_EVERY_S = 0.15
 _MAX_MOMENTS = 4096
 _UNWRITTEN = sys.maxsize
+_STEPS = 1 << 63  # what a reader of JSON takes for a whole number
 _ERROR_CHARS = 2000
 _SEALED_MODE = 0o444
 _ID = re.compile(r"(\d{8})T(\d{12})-[0-9a-f]{8}\.jsonl", re.ASCII)
@@ -65,6 +67,7 @@ def begin(root: Path, start: Start, *, now: Callable[[], datetime] = utc_now) ->
                 start,
                 command=cleaned_command(start.command),
                 spec_path=cleaned(start.spec_path),
+                title=cleaned(start.title),
                 execution_id=execution_id,
                 host=process.host,
                 pid=process.pid,
@@ -109,7 +112,8 @@ os.register_at_fork(after_in_child=lambda: setattr(_ThisProcess, "pid", os.getpi
 class Segment:
     """An execution's open record. As a context manager it seals itself with how the block ended.
 
-    Only the process that began it may add to it: a forked child is refused.
+    While the block lasts, a heartbeat tells other machines that the execution lives. Only the
+    process that began it may add to it: a forked child is refused.
     """
 
     def __init__(self, path: Path, descriptor: int, *, now: Callable[[], datetime]) -> None:
@@ -127,6 +131,7 @@ class Segment:
         self._waiting = threading.Event()
         self._writer: threading.Thread | None = None
         self._exiting = False
+        self._alive = ExitStack()
 
     def append(self, record: Record, *, durable: bool = True) -> int:
         """Add a record; returns its sequence number.
@@ -160,11 +165,13 @@ class Segment:
 
         Raises:
             LedgerError: too much waits and cannot be stored, or nothing may be added any more.
-            TypeError, ValueError: the step is no whole number, or a value is no number.
+            TypeError, ValueError: the step is no whole number of 64 bits, or a value is no number.
         """
         if self._closed or self._pid != _ThisProcess.pid:
             self._require_open()
         numbers = tuple(map(float, values.values()))
+        if not -_STEPS <= step < _STEPS:
+            raise ValueError(f"step {step}: expected a whole number of 64 bits")
         self._logged.append([stage_id, index(step), tuple(values), numbers, _UNWRITTEN])
         if len(self._logged) >= _MAX_MOMENTS:
             with self._writing():
@@ -200,6 +207,7 @@ class Segment:
             self._close("is sealed")
 
     def __enter__(self) -> Self:
+        self._alive.enter_context(heartbeat(self._path))
         return self
 
     def __exit__(
@@ -208,7 +216,13 @@ class Segment:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._closed or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
+            return
+        with self._alive:
+            self._seal_after(error)
+
+    def _seal_after(self, error: BaseException | None) -> None:
+        if self._closed:
             return
         if error is None:
             self.seal("done")
@@ -301,25 +315,24 @@ class Segment:
                     atexit.register(self._leave)
 
     def _write_regularly(self) -> None:
-        while self._waiting.wait():
+        while not (self._closed or self._exiting):
             time.sleep(WRITE_EVERY_S)
-            self._waiting.clear()
-            self._awake = False  # before the writing, so that what comes meanwhile wakes it again
-            try:
-                with self._writing():
-                    if self._exiting:
-                        return
+            if not self._logged:
+                self._waiting.clear()
+                self._awake = False  # from here on a call that logs sets the event
+                if not self._logged:
+                    self._waiting.wait()
+                continue
+            with suppress(LedgerError), self._writing():  # the next append says why it failed
+                if not self._exiting:
                     self._write_logged()
-            except LedgerError:
-                if self._closed:
-                    return
-                self._waiting.set()  # the next append says why; until then the moments wait
 
     def _leave(self) -> None:
         """At the interpreter's exit, write what was logged and let the thread take no lock more."""
         if os.getpid() != self._pid:
             return
         self._exiting = True
+        self._waiting.set()
         with suppress(LedgerError), self._writing():
             self._write_logged()
 

@@ -16,7 +16,7 @@ from repro.errors import IntegrityError, SpecError
 from repro.ledger import history, store
 from repro.ledger.database import Table, query, query_all
 from repro.ledger.findings import Finding
-from repro.ledger.verify import verify_records
+from repro.ledger.verification import verify_records
 from repro.report.rows import (
     Calibration,
     Checkpoint,

@@ -2,7 +2,7 @@
 
 A run is held against the one before it of the same spec file; the first of a file against the
 earlier run that it differs least from. Every run of the study is a candidate for being the best,
-so a result stands out only if it does among all pairs of them.
+so a result stands out only if it does among all pairs of them, and as `repro diff` of the two says.
 """
 
 import json

@@ -151,13 +151,13 @@ def _known_schema(_: Any, __: Any, value: int) -> None:
 
 @frozen(kw_only=True)
 class ClaimsFile:
-    """Everything that one study claims."""
+    """Everything that one study claims: nothing, if it only shows what was recorded elsewhere."""
 
     schema: int = field(validator=_known_schema)
     title: str = _sentence()
     notes: str = ""
-    specs: Mapping[str, Subject] = field(validator=fields.not_empty)
-    claims: tuple[Claim, ...] = field(validator=fields.not_empty)
+    specs: Mapping[str, Subject] = field(factory=dict)
+    claims: tuple[Claim, ...] = ()
 
 
 def read(path: Path) -> ClaimsFile:

@@ -125,16 +125,15 @@ def measured(execution_ids: Sequence[str], archive: Archive) -> Mapping[str, Mea
 
 
 def compare(
-    old: Measured, new: Measured, archive: Archive, *, candidates: int | None = None
+    old: Measured, new: Measured, archive: Archive, *, candidates: int = 2
 ) -> tuple[Compared, ...]:
     """Each measurement of either side with its counterpart of the same evaluation and metric.
 
-    Without *candidates*, the margin is widened for as many differences as are judged here.
+    The margin is widened for *candidates*, and for at least as many differences as are judged here.
     """
     keys = dict.fromkeys((*old, *new))
-    if candidates is None:
-        judged = (key for key in keys if key in old and key in new and old[key] != new[key])
-        candidates = _candidates(sum(1 for _ in judged))
+    judged = (key for key in keys if key in old and key in new and old[key] != new[key])
+    candidates = max(candidates, _candidates(sum(1 for _ in judged)))
     return tuple(
         _compared(key, old.get(key), new.get(key), archive, candidates=candidates) for key in keys
     )

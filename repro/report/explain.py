@@ -46,12 +46,13 @@ class Explanation:
 def explain(root: Path, old: str, new: str, *, overrides: Sequence[str] = ()) -> Explanation:
     """Why two runs, each a spec file or a recorded id, have different ids.
 
+    *overrides*, `a.b=value`, are of the new one: so a file can be held against itself.
+
     Raises:
-        SpecError: a file cannot be read as one spec.
+        SpecError: a file cannot be read as one spec, or there are overrides of a recorded run.
         LedgerError: an id is not in the ledger, or its spec is not what it names.
     """
-    first, second = (named_run(root, name, overrides=overrides) for name in (old, new))
-    return between(first, second)
+    return between(named_run(root, old), named_run(root, new, overrides=overrides))
 
 
 def between(old: NamedRun, new: NamedRun) -> Explanation:

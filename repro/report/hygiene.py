@@ -25,10 +25,8 @@ def write(root: Path, found: Collection, page: Path) -> None:
     """Write the page of a collection, whole or not at all.
 
     Raises:
-        LedgerError: the ledger's tombstones cannot be read.
-        OSError: the page cannot be written.
+        LedgerError: the ledger's tombstones cannot be read, or the page cannot be written.
     """
-    page.parent.mkdir(parents=True, exist_ok=True)
     pages.replace(page, pages.rendered("hygiene.md.jinja", facts(root, found)))
 
 

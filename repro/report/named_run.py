@@ -49,24 +49,27 @@ class NamedRun:
 def named_run(root: Path, name: str, *, overrides: Sequence[str] = ()) -> NamedRun:
     """The run that a spec file describes, or that the ledger knows by such an id.
 
-    *overrides*, `a.b=value`, are for spec files; a recorded run is what it is.
+    *overrides*, `a.b=value`, are for spec files.
 
     Raises:
-        SpecError: the file cannot be read as a spec, or describes several runs.
+        SpecError: the file cannot be read as a spec, or describes several runs; or there are
+            overrides of a recorded run, which is what it is.
         LedgerError: there is no ledger, or no run, or more than one, has such an id.
         IntegrityError: the ledger does not hold the spec that the run's id names.
     """
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
         return _of_file(name, load(path, overrides=overrides))
+    if overrides:
+        raise SpecError(f"{name}: a recorded run is what it is; --set is for a spec file")
     return _recorded(root, name)
 
 
 def _of_file(name: str, found: Sequence[Spec]) -> NamedRun:
     if len(found) != 1:
         raise SpecError(
-            f"{name}: describes {len(found)} runs, expected one; choose with --set a.b=value,"
-            " or name a recorded run by its id"
+            f"{name}: describes {len(found)} runs, expected one; name a recorded run by its id, or"
+            " give this one as the second to `explain` and choose with --set a.b=value"
         )
     (spec,) = found
     return NamedRun(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import IntegrityError
+from repro.ledger import durable
 from repro.report.archive import Archive
 from repro.report.rounding import in_errors, rounded
 
@@ -112,7 +113,15 @@ def _json(told: Mapping[str, Any]) -> str:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a page whole or not at all."""
+    """Write a page whole or not at all.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
     aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8", newline="\n")
+        aside.replace(path)
+    except OSError as error:
+        raise durable.refused(path, error, what="the page is not written") from error

@@ -72,7 +72,13 @@ def build(
         raise ClaimError(f"{reports_dir}: no study here; expected <study>/{CLAIMS_FILE}")
     missing = [name for name in names if not (reports_dir / name / CLAIMS_FILE).is_file()]
     if missing:
-        raise ClaimError(*(f"{reports_dir / each / CLAIMS_FILE}: no such file" for each in missing))
+        raise ClaimError(
+            *(
+                f"{reports_dir / each / CLAIMS_FILE}: no such file; a page needs one, with"
+                " `schema = 1` and a `title` at least"
+                for each in missing
+            )
+        )
     archive = Archive(root)
     return [_report(archive, reports_dir / name, progress) for name in names]
 

@@ -21,6 +21,7 @@ MAX_COUNT = 1_000_000
 MAX_IMAGES = 10_000_000
 MAX_STEPS = 1_000_000_000
 MAX_SIDE = 4_096
+MAX_PATCH = 256
 MAX_WIDTH = 65_536
 
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
@@ -76,6 +77,15 @@ def widths(*, default: Any, rehearsal: int) -> Any:
     )
 
 
+def multiple(of: int, *, default: int, rehearsal: int) -> Any:
+    """A width that *of* divides; a rehearsal uses at most *rehearsal*, which it divides too."""
+    return field(
+        default=default,
+        validator=[between(of, MAX_WIDTH), divisible_by(of)],
+        metadata=_cap(rehearsal),
+    )
+
+
 def several(member: Validator, *, default: Any = NOTHING) -> Any:
     """An array of at least one entry, every entry held to *member*."""
     return field(default=default, validator=[not_empty, each(member)])
@@ -125,6 +135,15 @@ def between(least: float, most: float) -> Validator:
         if value is not None and not least <= value <= most:
             bound = f"at least {least}" if value < least else f"at most {most}"
             msg = f"expected {bound}, got {value!r}"
+            raise ValueError(msg)
+
+    return check
+
+
+def divisible_by(divisor: int) -> Validator:
+    def check(_: Any, __: "Attribute[Any]", value: Any) -> None:
+        if value % divisor:
+            msg = f"expected a multiple of {divisor}, got {value!r}"
             raise ValueError(msg)
 
     return check

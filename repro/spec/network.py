@@ -1,10 +1,19 @@
 """What has parameters."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from attrs import frozen
 
-from repro.spec.fields import count, fraction, non_negative, positive, random_seed, widths
+from repro.spec.fields import (
+    MAX_PATCH,
+    count,
+    fraction,
+    multiple,
+    non_negative,
+    positive,
+    random_seed,
+    widths,
+)
 
 
 @frozen(kw_only=True)
@@ -21,6 +30,45 @@ class ConvGenerator:
     channels: tuple[int, ...] = widths(default=(128, 96, 64, 48), rehearsal=8)
     conditioning_dim: int = count(default=128, rehearsal=16)
     num_classes: int = count(default=10)
+
+
+@frozen(kw_only=True)
+class Dit:
+    """One call of a transformer on patches, from noise of the output's shape to the output.
+
+    The generator of Deng et al. 2026, section A.2; the defaults are its B/2. The width is
+    `num_heads` times `head_dim`. Class, guidance scale alpha and `num_style_tokens` random indices
+    below `num_style_codes`, each with a table of its own, add up to one vector, which modulates
+    every block (adaLN) and is given to the `num_registers` tokens before those of the patches. A
+    count of 0 leaves a part out.
+
+    `norm` is that of blocks and head. `qk_norm` is that of queries and keys: `unit` scales them to
+    length 1, which bounds every attention logit by 1 / sqrt(`head_dim`). `rope` turns them by their
+    place in the sequence, or by row and column. The hidden width of `feed_forward` is 8/3 (SwiGLU)
+    or 4 (GELU) times the model's. `alpha_embedding` gives its layers 256 cosines and sines of
+    alpha, or alpha itself. With `adaln_init` zero a block starts as the identity, with `head_init`
+    zero the first output is 0. In `bfloat16` the matrix products of the blocks take and give
+    rounded numbers; norms, modulation, softmax and the sum over blocks stay in float32.
+    """
+
+    kind: ClassVar = "dit"
+
+    patch_size: int = count(default=2, most=MAX_PATCH)
+    depth: int = count(default=12, rehearsal=2)
+    num_heads: int = count(default=12, rehearsal=2)
+    head_dim: int = multiple(4, default=64, rehearsal=16)
+    num_classes: int = count(default=1000)
+    num_registers: int = count(default=16, rehearsal=2, least=0)
+    num_style_tokens: int = count(default=32, rehearsal=2, least=0)
+    num_style_codes: int = count(default=64, rehearsal=4)
+    norm: Literal["rms", "layer"] = "rms"
+    qk_norm: Literal["rms", "unit", "none"] = "rms"
+    rope: Literal["1d", "2d", "none"] = "1d"
+    feed_forward: Literal["swiglu", "gelu"] = "swiglu"
+    alpha_embedding: Literal["sinusoid", "raw", "none"] = "sinusoid"
+    adaln_init: Literal["zero", "xavier"] = "zero"
+    head_init: Literal["zero", "xavier"] = "zero"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 @frozen(kw_only=True)
@@ -46,7 +94,7 @@ class UNet2D:
     dropout: float = fraction(default=0.0)
 
 
-Network = ConvGenerator | Mlp | UNet2D
+Network = ConvGenerator | Dit | Mlp | UNet2D
 
 
 @frozen(kw_only=True)

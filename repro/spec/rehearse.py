@@ -30,11 +30,12 @@ from repro.spec.evaluate import (
 )
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import doublings, layout
-from repro.spec.network import ConvGenerator, UNet2D
+from repro.spec.network import ConvGenerator, Dit, UNet2D
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
 
 COARSEST_SIDE = 4
+PATCHES_PER_SIDE = 4
 NUM_IMAGES = 64
 NUM_TEST_IMAGES = 32
 NUM_FEATURES = 8
@@ -108,9 +109,11 @@ def _assumed_layout(spec: Spec) -> StandIn:
     match spec.network:
         case ConvGenerator(channels=channels, num_classes=num_classes):
             side = COARSEST_SIDE * doublings(channels)
-            return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
+        case Dit(patch_size=patch_size, num_classes=num_classes):
+            side = patch_size * PATCHES_PER_SIDE
         case _:
             return StandIn(num_images=NUM_IMAGES)
+    return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
 
 
 def _fewer_checkpoints(evaluate: Evaluate, train: Train, small: Train) -> Evaluate:

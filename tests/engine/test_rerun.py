@@ -116,6 +116,17 @@ def test_a_rerun_needs_a_fresh_folder(root, tmp_path):
     with pytest.raises(LedgerError, match="already there"):
         again(root, execution_id, folder=tmp_path / "there")
 
+    assert len(history.executions(root)) == 1
+
+
+def test_a_rerun_needs_a_folder_that_can_be_made(root, tmp_path):
+    """The message says why it cannot."""
+    execution_id = recorded(root, tiny.write(tmp_path))
+    (tmp_path / "file").touch()
+
+    with pytest.raises(LedgerError, match="nothing can be run there: Not a directory"):
+        again(root, execution_id, folder=tmp_path / "file" / "x")
+
 
 def folder_spec(folder, path):
     """A spec that reads a folder of images."""

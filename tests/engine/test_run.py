@@ -399,6 +399,7 @@ def test_the_heart_of_an_execution_beats(tmp_path, places, monkeypatch):
 
     assert touched
     assert all(touched)
+    assert all(touched)
 
 
 def test_the_outcome_is_plain_data(tmp_path, places):

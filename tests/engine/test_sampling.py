@@ -1,5 +1,6 @@
 """Images of a network, made one by one whatever the set."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.networks.dit import dit
+from repro.engine.randomness import Randomness
 from repro.engine.sampling import Samples, quantise, sample_images
 from repro.engine.seeds import global_stream
 from repro.errors import RunError
@@ -40,12 +43,18 @@ def sample(
     num_samples: int = 20,
     seed: int = 0,
     noise_shape: tuple[int, ...] = (1, 4, 4),
+    num_style_tokens: int = 0,
+    num_style_codes: int = 1,
 ) -> Samples:
     return sample_images(
         FromCheckpoint(sampler=sampler, num_samples=num_samples, seed=seed),
         network or TinyDenoiser(),
         objective=objective,
-        noise_shape=noise_shape,
+        randomness=Randomness(
+            noise_shape=noise_shape,
+            num_style_tokens=num_style_tokens,
+            num_style_codes=num_style_codes,
+        ),
         num_classes=3,
         batch_size=batch_size,
         advance=lambda amount, note="": None,
@@ -95,6 +104,67 @@ def test_an_image_does_not_depend_on_its_set(
 
     assert (part.images == generated.images[seed : seed + num_samples]).all()
     assert (part.labels == generated.labels[seed : seed + num_samples]).all()
+
+
+class TinyStylist(nn.Module):
+    """An image of the noise's shape, moved by its style indices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, noise: Tensor, labels: Tensor, alpha: Tensor, style: Tensor) -> Tensor:
+        del labels, alpha
+        return self.scale * (noise + style.float().mean(dim=1)[:, None, None, None])
+
+
+def stylish(**changes: Any) -> Samples:
+    return sample(
+        OneStep(),
+        network=TinyStylist(),
+        objective=Drifting(),
+        noise_shape=(3, 2, 2),
+        num_style_tokens=4,
+        num_style_codes=9,
+        **changes,
+    )
+
+
+def test_style_is_the_images_own():
+    """Noise of the image's shape and style indices depend on its seed, not on set or batch."""
+    whole = stylish()
+
+    part = stylish(seed=13, num_samples=3, batch_size=2)
+
+    assert whole.nfe == part.nfe == 1
+    assert (part.images == whole.images[13:16]).all()
+    assert len({image.tobytes() for image in whole.images}) == 20
+
+
+def test_a_transformer_takes_one_call_for_an_image():
+    """The drifting paper's generator is called once for every batch, and no part of it twice."""
+    spec = networks.Dit(
+        depth=2, num_heads=1, head_dim=8, num_classes=3, num_style_tokens=4, num_style_codes=9
+    )
+    network = dit(spec, (3, 4, 4))
+    calls = Counter[str]()
+    for name, module in network.named_modules():
+        module.register_forward_pre_hook(lambda *_, name=name: calls.update([name]))
+
+    samples = sample(
+        OneStep(),
+        network=network,
+        objective=Drifting(),
+        noise_shape=(3, 4, 4),
+        num_style_tokens=4,
+        num_style_codes=9,
+        batch_size=8,
+        num_samples=11,
+    )
+
+    assert samples.nfe == 1
+    assert calls.pop("rotation") == 2 * 2 * spec.depth  # queries and keys of every block
+    assert set(calls.values()) == {2}
 
 
 def test_a_denoised_image_does_not_depend_on_its_set():
@@ -154,7 +224,7 @@ def test_progress_counts_images():
         FromCheckpoint(sampler=Ddim(steps=1), num_samples=5),
         TinyDenoiser(),
         objective=PROCESS,
-        noise_shape=(1, 4, 4),
+        randomness=Randomness(noise_shape=(1, 4, 4)),
         num_classes=1,
         batch_size=2,
         advance=lambda amount, note="": told.append(amount),

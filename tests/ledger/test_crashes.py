@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.ledger import Table, gc
+from repro.ledger import Table, gc, query
 from tests.ledger.crashes import suites
 from tests.ledger.ledgers import execute
 
@@ -48,11 +48,10 @@ def test_killed_collections_remove_nothing_that_is_needed(tmp_path):
 def test_a_collection_does_not_miss_an_execution_that_begins_meanwhile(tmp_path, monkeypatch):
     """A segment that is younger than the look at the folder is no lost one."""
     execute(tmp_path)
-    ask = gc.query
 
     def asked_late(root: Path, sql: str) -> Table:
         execute(root, "meanwhile")
-        return ask(root, sql)
+        return query(root, sql)
 
     monkeypatch.setattr(gc, "query", asked_late)
 

@@ -13,7 +13,7 @@ from repro.ledger import export_parquet, query, segment
 from repro.ledger.fold import fold
 from repro.ledger.lease import lease
 from repro.ledger.records import Decision
-from tests.ledger.ledgers import execute, start
+from tests.ledger.ledgers import execute, path_of, start
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,21 @@ def test_a_query_folds_first(tmp_path):
             assert query(tmp_path, "SELECT count(*) FROM decisions").rows == ((number,),)
 
 
+@pytest.mark.parametrize("left", [b"", b'{"seq":0,"ti'])
+def test_what_a_killed_writer_left_is_folded_once(tmp_path, monkeypatch, left):
+    """A line that will never be whole does not make every question fold again."""
+    torn = segment.begin(tmp_path, start())
+    with path_of(tmp_path, torn.execution_id).open("ab") as file:
+        file.write(b'{"seq":1,"ti')
+    (tmp_path / "segments" / "20260101T000000000000-00000000.jsonl").write_bytes(left)
+    sql = "SELECT count(*) FROM starts"
+    first = query(tmp_path, sql)
+    monkeypatch.setattr("repro.ledger.fold.fold", lambda *_args, **_options: pytest.fail("folds"))
+
+    assert query(tmp_path, sql) == first
+    assert first.rows == ((1,),)
+
+
 def test_a_reader_does_not_wait_for_a_fold(tmp_path, monkeypatch):
     """While another process folds, the last published state is the answer, and says so."""
     execute(tmp_path, "one")
@@ -274,6 +289,14 @@ def test_parquet_holds_the_answer(root, tmp_path):
         rows = reader.execute("FROM read_parquet($1)", [str(path)]).fetchall()
     assert (count, rows) == (2, [("two", 10.25), ("one", 12.5)])
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parquet_that_cannot_be_written(root, tmp_path):
+    """A file in the place of the folder is an error of one line, as any other."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(QueryError, match="sql: "):
+        export_parquet(root, "SELECT 1 AS one", tmp_path / "file" / "one.parquet")
 
 
 @pytest.mark.parametrize(

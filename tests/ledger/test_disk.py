@@ -61,6 +61,22 @@ def test_a_fold_without_space_harms_nothing(tmp_path, size_bytes):
     assert verify(tmp_path) == []
 
 
+@pytest.mark.parametrize("size_bytes", [0, 4096, 100_000])
+def test_a_first_question_without_space_has_its_answer(tmp_path, size_bytes):
+    """Where no database can be made, the segments answer, with a word about what failed."""
+    execute(tmp_path, "one")
+    with limited_files(size_bytes):
+        answer = query(tmp_path, "SELECT title FROM starts")
+        findings = verify(tmp_path)
+    later = query(tmp_path, "SELECT title FROM starts")
+
+    assert findings == []
+    assert answer.rows == later.rows == (("one",),)
+    assert len(answer.warnings) == 1
+    assert "; free space or fix access, then run again" in answer.warnings[0]
+    assert later.warnings == ()
+
+
 @pytest.mark.parametrize("how", ["bytes", "file"])
 def test_an_artifact_without_space_is_not_stored(tmp_path, how):
     """An artifact that does not fit is refused and leaves nothing; later it fits."""

@@ -1,5 +1,6 @@
 """From segments to tables."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from repro.errors import LedgerError
 from repro.ledger import connection, history, query, schema, segment
 from repro.ledger.chain import parse, render
-from repro.ledger.fold import Folded, fold, rebuild
+from repro.ledger.fold import Folded, Inserter, fold, rebuild
 from repro.ledger.lease import lease
 from repro.ledger.records import FORMAT, Decision
 from tests.ledger.ledgers import execute, path_of, start
@@ -96,6 +97,32 @@ def write(path: Path, kind: str, *data: bytes, format_: int = 2) -> None:
             render(seq=number, time=datetime.now(UTC), kind=kind, data=each, prev=previous)
         )
     path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def test_a_fold_that_was_overtaken_publishes_nothing(tmp_path, monkeypatch):
+    """Who slept while it copied may have copied what another was writing; no two write one file."""
+    execute(tmp_path, "one")
+    fold(tmp_path)
+    execute(tmp_path, "two")
+    before, parts, copy = content(tmp_path), list[Path](), shutil.copyfile
+
+    def slept(source, target):
+        parts.append(Path(target))
+        (highest,) = sorted((tmp_path / "leases" / "fold").iterdir())[-1:]
+        highest.with_name(str(int(highest.name) + 1)).touch()
+        os.utime(highest.with_name(str(int(highest.name) + 1)), (0, 0))
+        return copy(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.copyfile", slept)
+        for _ in range(2):
+            with pytest.raises(LedgerError, match="took the fold over; try again"):
+                fold(tmp_path)
+
+    assert content(tmp_path) == before
+    assert parts[0] != parts[1]
+    assert not any(each.exists() for each in parts)
+    assert query(tmp_path, "SELECT count(*) FROM starts").rows == ((2,),)
 
 
 @pytest.mark.parametrize("name", [".index.duckdb", "ledger.duckdb"])
@@ -273,6 +300,44 @@ def test_a_migrated_ledger_answers_as_before(tmp_path, monkeypatch):
 
     assert (table.rows, table.warnings) == (((schema.VERSION,),), ())
     assert content(tmp_path) == before
+
+
+def test_a_segment_that_cannot_be_read_does_not_keep_the_others_out(tmp_path, monkeypatch):
+    """What is another user's, say, is told; it is folded when it can be read."""
+    theirs, _ = path_of(tmp_path, execute(tmp_path, "theirs")), execute(tmp_path, "ours")
+    open_ = Path.open
+
+    def refusing(path, *args, **options):
+        if path == theirs:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_(path, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refusing)
+        folded = fold(tmp_path)
+
+    assert folded
+    assert folded.problems == (f"{theirs}: cannot be read: Permission denied",)
+    assert fold(tmp_path) == Folded(num_records=12, problems=())
+
+
+def test_a_fold_holds_no_long_segment_whole(tmp_path, monkeypatch):
+    """Its memory does not grow with what it reads: many small insertions give the same rows."""
+    execution_id = execute(tmp_path)
+    fold(tmp_path)
+    before = content(tmp_path)
+    inserted = []
+    insert = Inserter._insert
+    monkeypatch.setattr("repro.ledger.fold._BATCH_BYTES", 300)
+    monkeypatch.setattr(
+        Inserter, "_insert", lambda self, kind: (inserted.append(kind), insert(self, kind))[1]
+    )
+
+    rebuild(tmp_path)
+
+    assert inserted.count("progress") > 1
+    assert content(tmp_path) == before
+    assert path_of(tmp_path, execution_id).stat().st_size > 2000
 
 
 def test_a_segment_of_a_newer_format_is_told(tmp_path):

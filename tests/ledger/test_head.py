@@ -12,7 +12,7 @@ from repro.errors import IntegrityError, LedgerError
 from repro.ledger import head, query, segment, take_head, verify
 from repro.ledger.against import against, against_kept
 from repro.ledger.fold import fold
-from repro.ledger.head import seals, statement
+from repro.ledger.heads import seals, statement
 from tests.ledger.keys import key_pair
 from tests.ledger.ledgers import execute, lines_of, path_of, start
 

@@ -17,6 +17,7 @@ from repro.ledger.chain import ChainError, parse, render
 from repro.ledger.records import Artifact, Checkpoint, Decision
 from tests.ledger.ledgers import (
     EVALUATE,
+    PLAN,
     TRAIN,
     artifact,
     event,
@@ -158,6 +159,21 @@ def test_broken_segments_are_told(tmp_path):
     assert history.broken(tmp_path, ["c" * 32]) == []
 
 
+def test_a_question_reads_no_segment_whole_that_does_not_concern_it(tmp_path, monkeypatch):
+    """A ledger of many long segments is asked often: for each stage of each run."""
+    ours, other = execute(tmp_path, "ours"), [{**each, "stage_id": "c" * 32} for each in PLAN]
+    with segment.begin(tmp_path, evolve(start("other"), stages=other)) as theirs:
+        theirs.append(Decision(topic="long", facts={"text": "x" * 20_000}))
+    read, whole = list[str](), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.stem), whole(path))[1])
+
+    done = history.done_stages(tmp_path, [TRAIN])
+    ended = history.executions(tmp_path)
+
+    assert (list(done), read) == ([TRAIN], [ours])
+    assert [each.status for each in ended] == ["done", "done"]
+
+
 def test_every_truncation_is_read(tmp_path):
     """A segment cut at any byte gives its whole records, and never an error."""
     execution = segment.begin(tmp_path, start())
@@ -245,7 +261,9 @@ def test_find_by_a_beginning(tmp_path):
     assert [each.execution_id for each in history.find(tmp_path, two)] == [two]
 
 
-@pytest.mark.parametrize(("beginning", "problem"), [("zz", "unknown"), ("20", "write more digits")])
+@pytest.mark.parametrize(
+    ("beginning", "problem"), [("zz", "begins no run"), ("20", "write more digits")]
+)
 def test_find_says_what_is_wrong(tmp_path, beginning, problem):
     """A beginning that fits nothing, or several runs, is an error."""
     execute(tmp_path, "one")

@@ -141,6 +141,57 @@ def test_a_silent_holder_that_nobody_overtook_still_holds(elsewhere):
     assert elsewhere.held()
 
 
+@pytest.fixture
+def old_listings(monkeypatch):
+    """A network file system: it lists a folder as it was, until this machine changes the folder."""
+    listed: dict[Path, list[Path]] = {}
+    list_, open_ = Path.iterdir, os.open
+
+    def listing(folder):
+        return iter(listed.setdefault(folder, list(list_(folder))))
+
+    def opening(path, flags, *mode):
+        if flags & os.O_CREAT:
+            listed.pop(Path(path).parent, None)
+        return open_(path, flags, *mode)
+
+    monkeypatch.setattr(Path, "iterdir", listing)
+    monkeypatch.setattr("os.open", opening)
+    return listed
+
+
+def test_who_was_overtaken_sees_it_through_an_old_listing(elsewhere, old_listings):
+    """The end of a sleep does not make a listing new."""
+    assert elsewhere.held()
+    elsewhere.path.with_name("2").write_bytes(b"")
+
+    assert not elsewhere.held()
+
+
+def test_an_old_listing_keeps_nobody_from_the_key(tmp_path, old_listings):
+    """A number that cannot be created, as it is there, is looked at."""
+    with lease(tmp_path, KEY) as held:
+        leases._highest(held.path.parent)
+        taken = held.path.with_name("2")
+        taken.write_bytes(b"")
+        os.utime(taken, (0, 0))
+
+    with lease(tmp_path, KEY, wait_s=0) as held:
+        assert held.path.name == "3"
+
+
+def test_who_gets_a_key_sees_the_segments_of_who_had_it(tmp_path, old_listings):
+    """What another machine has done need not be done again."""
+    segments = tmp_path / "segments"
+    segments.mkdir()
+    assert list(segments.iterdir()) == []
+    theirs = segments / "theirs.jsonl"
+    theirs.touch()
+
+    with lease(tmp_path, KEY):
+        assert list(segments.iterdir()) == [theirs]
+
+
 @pytest.mark.parametrize("data", [b"", b'{"execution_id": "x", "pro', b"[]", b'{"process": 1}'])
 def test_a_half_written_file_holds_for_some_seconds(tmp_path, data):
     """Its writer is about to go on, or was killed just then."""

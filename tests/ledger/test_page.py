@@ -46,9 +46,9 @@ def test_every_column_has_a_meaning():
     assert all(row.rpartition("|")[2].strip() for row in rows)
 
 
-@pytest.mark.parametrize("name", sorted(QUERIES))
+@pytest.mark.parametrize("name", sorted(each for each in QUERIES if "error(" not in QUERIES[each]))
 def test_a_named_query_runs(root, name):
-    """Every query that comes with the project says what it is for, and has an answer."""
+    """Every query says what it is for, and has an answer; those that may refuse have own tests."""
     sql = named_query(LEDGER, name)
     parameters = set(re.findall(r"\$([a-z_]+)", sql.partition("\n")[2]))
 

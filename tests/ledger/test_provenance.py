@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import repro
 from repro import digest
 from repro.ledger import provenance, store
 from repro.ledger.records import Artifact, Provenance
@@ -140,6 +141,22 @@ def test_sources_that_no_commit_holds_are_kept(tmp_path):
     told, artifacts = captured(tmp_path / "ledger", tmp_path)
 
     assert artifacts["source"].sha256 == told["source"].value["artifacts"]["source"]
+
+
+def test_sources_that_hold_secrets_are_not_kept(tmp_path, monkeypatch):
+    """A key in the package itself stays where it is, also where the package is kept whole."""
+    package = tmp_path / "repro"
+    package.mkdir()
+    (package / "__init__.py").write_text("x = 1\n", "utf-8")
+    (package / "upload.py").write_text('API_KEY = "geheim12345"\n', "utf-8")
+    monkeypatch.setattr(repro, "__file__", str(package / "__init__.py"))
+
+    told, artifacts = captured(tmp_path / "ledger", tmp_path)
+
+    with tarfile.open(store.check(tmp_path / "ledger", artifacts["source"].sha256)) as archive:
+        assert archive.getnames() == ["__init__.py"]
+    assert (told["source"].status, told["source"].value["num_files"]) == ("partial", 2)
+    assert told["source"].reason == "upload.py: it holds what looks like a secret"
 
 
 @pytest.mark.skipif(not CHECKOUT, reason="these tests do not run in a git checkout")

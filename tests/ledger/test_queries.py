@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ from click.testing import CliRunner
 from repro.cli import repro
 from repro.errors import QueryError
 from repro.ledger import named_query, query
+from repro.ledger.records import Start, Tombstone
+from repro.ledger.segment import begin
 from tests.ledger import example
-from tests.ledger.ledgers import execute
+from tests.ledger.ledgers import execute, start
 
 PROJECT = Path(__file__).parents[2] / "ledger"
 PAGE = (PROJECT / "README.md").read_text("utf-8")
 SECTION = PAGE.partition("\n## Queries\n")[2].partition("\n## ")[0]
+WEIGHTS = "SELECT execution_id, sha256 FROM artifacts WHERE role = 'weights'"
 SHOWN = dict(re.findall(r"^```sh\n(.+?)\n```\n\n```\n(.+?)\n```$", SECTION, re.M | re.S))
 
 
@@ -124,8 +128,18 @@ def test_everything_that_was_tried_for_a_claim_is_counted(root):
 
 
 def test_a_claim_that_was_never_judged_has_no_variants(root):
-    """There is no evidence yet that says how it is measured."""
-    assert answer(root, "variants", claim="another") == []
+    """Nothing says how it is measured; an empty answer would say that nothing was tried."""
+    with pytest.raises(QueryError, match="no verdict is on a claim named another"):
+        answer(root, "variants", claim="another")
+
+
+def test_a_run_that_is_not_there_has_no_curve(tmp_path):
+    """An empty answer would say that it recorded nothing."""
+    execute(tmp_path)
+
+    assert answer(tmp_path, "curve", run="2")
+    with pytest.raises(QueryError, match="fits 0 runs, expected one"):
+        answer(tmp_path, "curve", run="zz")
 
 
 def test_what_changed_between_two_runs_is_every_value_that_differs(root):
@@ -143,6 +157,41 @@ def test_what_changed_between_two_runs_is_every_value_that_differs(root):
         ("results", "alpha-1.5 fid"),
     ]
     assert len(rows) == 3 + 5
+
+
+def test_what_a_rerun_or_a_failed_attempt_recorded_is_no_change(tmp_path):
+    """The record of a rerun has the run's id and no results; what stands is the run that did."""
+    execute(tmp_path, "one", value=12.5)
+    execute(tmp_path, "two", value=13.5)
+    before = answer(tmp_path, "changed", old=start("one").run_id, new=start("two").run_id)
+    with begin(tmp_path, start("one", purpose="rerun")):
+        pass
+    with suppress(ValueError), begin(tmp_path, start("two")):
+        raise ValueError
+
+    after = answer(tmp_path, "changed", old=start("one").run_id, new=start("two").run_id)
+
+    assert ("results", "last fid") in columns(before, "part", "path")
+    assert after == before
+
+
+def test_what_was_removed_uses_no_disk(tmp_path):
+    """The store holds what is left, and what an execution has made anew since."""
+    removed, again = execute(tmp_path, "one"), execute(tmp_path, "two")
+    weights = dict(query(tmp_path, WEIGHTS).rows)
+    with begin(tmp_path, Start(purpose="gc")) as collection:
+        for each in (removed, again):
+            facts = {"executions": [each]}
+            collection.append(
+                Tombstone(sha256=weights[each], size_bytes=3, reason="test", facts=facts)
+            )
+    nothing = answer(tmp_path, "disk")
+    execute(tmp_path, "two")
+
+    assert nothing == []
+    assert columns(answer(tmp_path, "disk"), "role", "num_artifacts", "size_bytes") == [
+        ("weights", 1, 3)
+    ]
 
 
 def test_a_beginning_that_fits_several_runs_is_refused(root):

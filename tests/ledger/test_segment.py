@@ -202,7 +202,13 @@ def test_any_number_can_be_logged(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    ("step", "values"), [(1.5, {"loss": 1.0}), (1, {"loss": "much"}), (1, {"loss": None})]
+    ("step", "values"),
+    [
+        (1.5, {"loss": 1.0}),
+        (1 << 63, {"loss": 1.0}),
+        (1, {"loss": "much"}),
+        (1, {"loss": None}),
+    ],
 )
 def test_what_is_no_number_is_refused_at_the_call(tmp_path, step, values):
     """A mistake is told where it is made, and nothing of it is recorded."""
@@ -477,7 +483,9 @@ def writer(root: Path, steps: int) -> subprocess.Popen[bytes]:
 def test_a_killed_writer_loses_nothing_it_was_told(tmp_path):
     """After kill -9 every acknowledged record is there, and the execution shows as interrupted."""
     process = writer(tmp_path, 1_000_000)
-    time.sleep(0.7)
+    assert process.stdout
+    process.stdout.readline()
+    time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     acknowledged = [int(line) for line in process.communicate()[0].splitlines()[:-1]]
 
@@ -496,6 +504,25 @@ def test_eight_writers_do_not_disturb_each_other(tmp_path):
 
     lengths = [sum(1 for _ in history.read_lines(path)) for path in history.segment_paths(tmp_path)]
     assert lengths == [202] * 8
+
+
+def test_the_heart_of_any_execution_beats(tmp_path, monkeypatch):
+    """Whatever an execution is for, other machines see that it lives until it is sealed."""
+    monkeypatch.setattr("repro.ledger.lease.LEASE_S", 0.06)
+    deadline = time.monotonic() + 10
+
+    with segment.begin(tmp_path, start(purpose="gc")) as execution:
+        path = path_of(tmp_path, execution.execution_id)
+        os.utime(path, (1, 1))
+        while path.stat().st_mtime == 1 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        alive = path.stat().st_mtime > 1
+        execution.seal("done")
+    os.utime(path, (1, 1))
+    time.sleep(0.05)
+
+    assert alive
+    assert path.stat().st_mtime == 1
 
 
 def test_ids_are_in_order_of_time(tmp_path):

@@ -1,7 +1,9 @@
 """A shared folder without locks: everything works, as DuckDB never gets to see it."""
 
+import errno
 import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -126,3 +128,23 @@ def test_a_folder_whose_locks_fail_is_recognised(tmp_path):
     assert (answer.stdout, answer.returncode) == ("1 []\n", 0), answer.stderr
     assert list(machine.rglob(".index.duckdb"))
     assert not (root / ".index.duckdb").exists()
+
+
+def test_a_folder_that_cannot_sync_names_is_written(tmp_path, monkeypatch):
+    """Some network file systems refuse that call; that a file cannot be synced is an error."""
+    sync = os.fsync
+
+    def refusing(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", refusing)
+    execute(tmp_path)
+    fold(tmp_path)
+
+    assert verify(tmp_path) == []
+
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EINVAL, "no")))
+    with pytest.raises(LedgerError, match="no; free space or fix access"):
+        execute(tmp_path, "two")

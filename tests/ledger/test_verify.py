@@ -13,7 +13,17 @@ from attrs import evolve
 
 from repro import digest
 from repro.errors import LedgerError
-from repro.ledger import examine, head, history, rebuild, segment, store, verify
+from repro.ledger import (
+    comparison,
+    examine,
+    head,
+    history,
+    reading,
+    rebuild,
+    segment,
+    store,
+    verify,
+)
 from repro.ledger.chain import Tip, Tree, render
 from repro.ledger.fold import fold
 from repro.ledger.records import Decision, Start, Tombstone
@@ -459,3 +469,71 @@ def test_a_collection_beside_a_verification_is_no_finding(root, monkeypatch):
     verified = examine(root)
 
     assert (verified.findings, verified.num_removed) == ((), 2)
+
+
+def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
+    """Shares of the segments, each beside the database, are the whole."""
+    first, *names = [execute(tmp_path, name) for name in ("one", "two", "three", "four")]
+    fold(tmp_path)
+    path_of(tmp_path, first).unlink()
+    edited = path_of(tmp_path, names[0])
+    edited.write_bytes(edited.read_bytes().replace(b'"rate"', b'"rata"', 1))
+    forged(tmp_path, f"UPDATE measurements SET value = 1 WHERE execution_id = '{names[1]}'")
+    alone = examine(tmp_path)
+
+    monkeypatch.setattr(reading, "SHARE_BYTES", 1)
+    together = examine(tmp_path, num_processes=2)
+
+    assert len(alone.findings) == 3
+    assert sorted(together.findings, key=str) == sorted(alone.findings, key=str)
+    assert together.num_records == alone.num_records
+
+
+@pytest.mark.parametrize("part_rows", [1, 5])
+def test_large_tables_are_compared_in_parts(tmp_path, monkeypatch, part_rows):
+    """Whatever part a row is in, that it differs, is gone or too many is found."""
+    names = [execute(tmp_path, name) for name in ("one", "two", "three")]
+    fold(tmp_path)
+    monkeypatch.setattr(comparison, "_PART_ROWS", part_rows)
+    whole = verify(tmp_path)
+    forged(tmp_path, f"UPDATE progress SET value = 9 WHERE execution_id = '{names[0]}'")
+    forged(tmp_path, f"DELETE FROM progress WHERE execution_id = '{names[1]}' AND step = 2")
+    forged(tmp_path, f"INSERT INTO progress FROM progress WHERE execution_id = '{names[2]}'")
+
+    found = [(each.file, each.problem.split(";")[0]) for each in verify(tmp_path)]
+
+    assert whole == []
+    assert found == [
+        ("ledger.duckdb", f"table progress differs from segment {name}") for name in names
+    ]
+
+
+def die(*_args):
+    """What a process does that the system kills, for want of memory."""
+    os._exit(9)
+
+
+def test_what_a_killed_process_was_to_read_is_read(tmp_path, monkeypatch):
+    """A verification that needs more memory than there is takes longer."""
+    names = [execute(tmp_path, name) for name in ("one", "two")]
+    fold(tmp_path)
+    forged(tmp_path, f"UPDATE measurements SET value = 1 WHERE execution_id = '{names[1]}'")
+    monkeypatch.setattr(reading, "SHARE_BYTES", 1)
+    monkeypatch.setattr(reading, "_read_share", die)
+
+    examined = examine(tmp_path, num_processes=2)
+
+    assert len(examined.findings) == 1
+    assert examined.num_records == examine(tmp_path).num_records
+
+
+def test_a_program_verifies_in_its_own_process(tmp_path, monkeypatch):
+    """More than one would import the program again, and most are not made for that."""
+    execute(tmp_path, "one")
+    execute(tmp_path, "two")
+    monkeypatch.setattr(reading, "SHARE_BYTES", 1)
+    monkeypatch.setattr(
+        reading, "ProcessPoolExecutor", lambda *_args, **_options: pytest.fail("more")
+    )
+
+    assert verify(tmp_path) == []

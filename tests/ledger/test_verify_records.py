@@ -5,7 +5,7 @@ import pytest
 from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import query, store
-from repro.ledger.verify import verify_records
+from repro.ledger.verification import verify_records
 from tests.ledger.ledgers import execute, path_of, reuse
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from repro.ledger.connection import connect, published_path
-from repro.ledger.verify import verify_records
+from repro.ledger.verification import verify_records
 from repro.report.archive import Archive
 from tests.ledger.ledgers import path_of
 from tests.report.conftest import noise_spec

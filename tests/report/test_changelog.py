@@ -9,6 +9,7 @@ from repro.errors import IntegrityError, LedgerError
 from repro.ledger.segment import begin
 from repro.report import difference
 from repro.report.changelog import changelog, lines
+from repro.report.diff import diff
 from tests.ledger import example, ledgers
 from tests.report import fake
 from tests.report.conftest import noise_spec, trained_spec
@@ -63,6 +64,17 @@ def test_a_result_stands_out_only_among_all_runs(tmp_path):
     assert result.difference is not None
     assert difference.critical_z(2) < result.difference.z < difference.critical_z(3)
     assert result.finding == "indistinguishable"
+
+
+def test_a_result_needs_no_less_than_in_a_diff(digits):
+    """Five differences of two runs are as many occasions for luck as the pairs of four runs."""
+    _, second, _ = changelog(digits, "digits")
+
+    found = diff(digits, str(second.since), second.run_id)
+
+    needed = [each.difference.needed for each in second.results if each.difference]
+    assert len(needed) == 5
+    assert needed == [each.difference.needed for each in found.measurements if each.difference]
 
 
 def test_a_run_is_held_against_the_one_before_of_its_file(project):

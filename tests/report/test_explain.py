@@ -113,7 +113,7 @@ def test_a_file_with_several_runs_is_not_one_run(project):
     """A sweep is refused, with the way to choose one; then it is explained."""
     project.write(ONE + "\n[sweep]\ntrain.seed = [1, 2]\n")
 
-    with pytest.raises(SpecError, match="describes 2 runs, expected one; choose with --set"):
+    with pytest.raises(SpecError, match="describes 2 runs, expected one; name a recorded run"):
         named_run(project.root, str(project.spec))
 
     chosen = named_run(project.root, str(project.spec), overrides=["train.seed=2"])

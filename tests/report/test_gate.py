@@ -389,6 +389,17 @@ def test_code_outside_of_any_repository_is_admitted_when_it_is_stored(project: P
     assert rules(project.row("sound", archive), archive) == []
 
 
+def test_code_of_which_a_part_is_stored_is_refused(project: Project):
+    """What held a secret was left out, so nobody can tell all that ran."""
+    kept = store.put_bytes(project.root, b"sources").sha256
+    value = {"artifacts": {"source": kept}}
+    source = Provenance(provider="source", status="partial", value=value, reason="a secret")
+    project.run(noise_spec("sound"), attempt=Attempt(provenance=(source,)))
+    archive = Archive(project.root)
+
+    assert rules(project.row("sound", archive), archive) == ["sealed"]
+
+
 @pytest.mark.parametrize("purpose", ["rehearsal", "import"])
 def test_only_a_real_run_is_evidence(purpose: str, project: Project):
     """A rehearsal, and what another tool measured, are refused whatever their numbers."""

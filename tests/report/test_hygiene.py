@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from repro.errors import LedgerError
 from repro.ledger.gc import collect
 from repro.report import hygiene
 from repro.report.rounding import in_bytes
@@ -66,6 +67,14 @@ def test_what_would_go(root):
 
     assert page.startswith(DRY)
     assert page.endswith("## What earlier collections removed\n\nNothing.\n")
+
+
+def test_a_page_that_cannot_be_written(root, tmp_path):
+    """One line says where and why."""
+    (tmp_path / "pages").write_text("no folder", encoding="utf-8")
+
+    with pytest.raises(LedgerError, match=r"store\.md: the page is not written: "):
+        page_of(root)
 
 
 def test_what_went(root):

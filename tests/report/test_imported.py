@@ -1,12 +1,14 @@
 """Numbers that others recorded: shown beside a study's own, never evidence."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from repro.ledger.exchange import import_numbers
 from repro.ledger.records import Imported, Provenance, Start
 from repro.ledger.segment import begin
 from repro.report import build
@@ -16,6 +18,7 @@ from repro.report.tables import entries
 from repro.spec import load, run_id
 from tests.report.conftest import Project, noise_spec
 
+PUBLISHED = sorted((Path(__file__).parents[2] / "reports").glob("*/published.json"))
 CLAIMS = """
 schema = 1
 title = "Toys"
@@ -112,6 +115,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (report,) = build(project.root, project.reports)
     return report.page
+
+
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.parent.name)
+def test_the_page_of_a_study_that_was_only_published(file: Path, tmp_path: Path):
+    """Its numbers are drawn, though nothing is claimed: the file needs a title alone."""
+    study = file.parent.name
+    import_numbers(tmp_path, "json", [file], notify=lambda _: None)
+    (tmp_path / "reports" / study).mkdir(parents=True)
+    shutil.copy(file.with_name("claims.toml"), tmp_path / "reports" / study)
+
+    (report,) = build(tmp_path, tmp_path / "reports")
+
+    text = report.page.with_suffix(".md").read_text(encoding="utf-8")
+    assert (report.problems, report.exit_status) == ((), 0)
+    assert "## Recorded elsewhere" in text
+    assert "| Claim |" not in text
+    assert 'recorded elsewhere" src="data:' in report.page.read_text(encoding="utf-8")
 
 
 def test_the_page_shows_what_others_recorded(page: Path):

@@ -31,7 +31,7 @@ from repro.spec.evaluate import (
     Select,
     ShippedReference,
 )
-from repro.spec.network import ConvEncoder, ConvGenerator, Mlp, UNet2D
+from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mlp, UNet2D
 from repro.spec.objective import (
     CosineSchedule,
     Denoise,
@@ -114,6 +114,24 @@ def readings() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def dits() -> st.SearchStrategy[Dit]:
+    """Patches that tile 32 x 32 and 28 x 28, ten classes."""
+    return st.builds(
+        Dit,
+        patch_size=st.sampled_from([1, 2, 4]),
+        head_dim=st.integers(1, 64).map(lambda quarter: 4 * quarter),
+        num_classes=st.just(10),
+        num_registers=st.integers(0, 16),
+        num_style_tokens=st.integers(0, 32),
+        norm=st.sampled_from(["rms", "layer"]),
+        qk_norm=st.sampled_from(["rms", "unit", "none"]),
+        rope=st.sampled_from(["1d", "2d", "none"]),
+        feed_forward=st.sampled_from(["swiglu", "gelu"]),
+        alpha_embedding=st.sampled_from(["sinusoid", "raw", "none"]),
+        precision=st.sampled_from(["float32", "bfloat16"]),
+    )
+
+
 @st.composite
 def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
     encoded = draw(st.booleans())
@@ -124,6 +142,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
                 ConvGenerator,
                 channels=st.lists(st.integers(1, 99), min_size=1, max_size=4).map(tuple),
             )
+            | dits()
         ),
         "encoder": draw(st.builds(ConvEncoder, seed=SEEDS)) if encoded else None,
         "objective": Drifting(

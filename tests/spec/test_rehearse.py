@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from repro.spec import Spec, dump, load, rehearsal, stages, structure
 from repro.spec.data import ImageFolder, StandIn
 from repro.spec.evaluate import DatasetReference, InceptionV3Compat
-from repro.spec.network import ConvGenerator, UNet2D
+from repro.spec.network import ConvGenerator, Dit, UNet2D
 from repro.spec.sample import FromCheckpoint
 from tests.spec.strategies import specs
 from tests.spec.test_golden import SHIPPED
@@ -97,3 +97,22 @@ def test_files_are_replaced_by_what_the_network_makes():
     small = rehearsal(attrs.evolve(spec_of("drifting"), data=folder, network=network))
 
     assert small.data == StandIn(height=16, width=16, num_classes=3, num_images=64)
+
+
+def test_a_transformer_is_small_and_gets_images_that_its_patches_tile():
+    """Folders become four patches a side; every count of the network is capped, none broken."""
+    folder = ImageFolder(path="photos", digest=f"sha256:{'0' * 64}")
+    network = Dit(patch_size=16, num_classes=3, num_registers=0)
+    small = rehearsal(attrs.evolve(spec_of("drifting"), data=folder, network=network))
+
+    assert small.data == StandIn(height=64, width=64, num_classes=3, num_images=64)
+    assert small.network == Dit(
+        patch_size=16,
+        depth=2,
+        num_heads=2,
+        head_dim=16,
+        num_classes=3,
+        num_registers=0,
+        num_style_tokens=2,
+        num_style_codes=4,
+    )

@@ -26,7 +26,7 @@ from attrs import frozen
 from results import table, write_section
 
 from repro import digest
-from repro.ledger import fold, history, query, records, segment, store, verify
+from repro.ledger import examine, fold, history, machine, query, records, segment, store
 from repro.ledger.chain import ZEROS, leaf_of, render, root_of
 from repro.ledger.connection import connect, published_path
 from repro.ledger.records import Decision, Measurement, Progress, Record, Seal, StageEvent, Start
@@ -183,7 +183,7 @@ def steps(bench: Bench) -> Iterator[Row]:
             sha256(block)
 
     number = bench.count(400)
-    in_calls, in_writer, shares = [], [], []
+    in_calls, in_writer, shares = [], [], []  # µs, µs, of the loop's own time
     values = {"loss": 0.1, "grad_norm": 0.2, "lr": 0.3}
     for _ in range(5):
         with segment.begin(bench.root(), start(0)) as execution:
@@ -197,11 +197,12 @@ def steps(bench: Bench) -> Iterator[Row]:
             writer = total - (time.thread_time_ns() - own)
             in_calls.append(spent / number / 1e3)
             in_writer.append(writer / number / 1e3)
-            shares.append((spent + writer) / (total - spent - writer))
+            shares.append(spent / (total - spent - writer))
+    slower, call_us, writer_us = 100 * median(shares), median(in_calls), median(in_writer)
     yield Row(
-        what=f"a {1e3 * STEP_S:.0f} ms step: CPU of the call, and of the thread that writes",
+        what=f"a {1e3 * STEP_S:.0f} ms step slows by the call; another thread writes; CPU",
         target="0.2 %",
-        found=f"{100 * median(shares):.2f} % ({median(in_calls):.1f} + {median(in_writer):.1f} µs)",
+        found=f"{slower:.2f} % ({call_us:.1f} µs; {writer_us:.1f} µs)",
         peers={},
     )
 
@@ -329,7 +330,7 @@ def records_at_large(bench: Bench) -> Iterator[Row]:
 
 
 def _expect_whole(root: Path) -> None:
-    findings = verify(root)
+    findings = examine(root, num_processes=machine.num_cores()).findings
     assert not findings, findings
 
 

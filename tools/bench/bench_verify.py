@@ -20,7 +20,7 @@ from pathlib import Path
 from attrs import frozen
 from results import table, write_section
 
-from repro.ledger import examine, head, history, segment, store
+from repro.ledger import examine, head, history, machine, segment, store
 from repro.ledger.fold import fold
 from repro.ledger.records import Artifact, Progress, Start
 
@@ -136,7 +136,7 @@ def of_heads(root: Path, num_seals: int) -> list[tuple[str, str, str]]:
 
 def examined(root: Path) -> None:
     """Verify, and stop if something is found."""
-    findings = examine(root).findings
+    findings = examine(root, num_processes=machine.num_cores()).findings
     if findings:
         raise SystemExit(str(findings[0]))
 

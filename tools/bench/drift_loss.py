@@ -37,9 +37,9 @@ MAPS = ((32, 1, 3), (16, 2, 3), (8, 4, 4), (4, 8, 2))
 """Side, multiple of the width, and number of the encoder's maps."""
 ROWS_OF_THE_REFERENCE = 16
 NOTE = """\
-Memory is that of the worst key: one buffer a temperature, of which one is the gradient. Batched keeps
-nothing of other keys here; the ports keep the graph of all. No GPU was there: CUDA runs the same code
-in larger chunks, unmeasured, and there is no compiled path, because none could be chosen by measuring."""
+Memory is that of the worst key: one buffer a temperature, of which one is the gradient. Batched
+keeps nothing of other keys here; the ports keep the graph of all. No GPU was there: CUDA runs the
+same code in larger chunks, unmeasured; a compiled path could not be chosen by measuring."""
 
 Shape = tuple[int, int]
 Loss = Callable[[Tensor, Tensor], Tensor]

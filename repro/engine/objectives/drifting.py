@@ -13,6 +13,7 @@ from repro.engine.drift import Statistics, draw_alpha, drift_loss, guidance_weig
 from repro.engine.networks.conv_encoder import ConvEncoder
 from repro.engine.objectives.images import draw_indices, signed
 from repro.engine.objectives.objective import LossOut, Objective
+from repro.engine.randomness import Randomness, draw, randomness_of
 from repro.errors import RunError
 from repro.spec.objective import Drifting
 
@@ -26,7 +27,7 @@ def drifting(
 ) -> Objective:
     """The objective of *spec* on images or on points, as the data are.
 
-    Of the generator's spec it needs `noise_dim` and, for images, `num_classes`.
+    Of the generator's spec it needs what `randomness_of` reads and, for images, `num_classes`.
 
     Raises:
         RunError: as `drifting_images` does.
@@ -70,14 +71,14 @@ def drifting_images(
         images=data.images,
         members=tuple(each for each in members if len(each)),
         labels=torch.tensor([label for label, each in enumerate(members) if len(each)]),
-        noise_dim=network_spec.noise_dim,
+        randomness=randomness_of(network_spec, data.shape),
         encoder=encoder,
     )
 
 
 def drifting_points(spec: Drifting, *, data: Points, network_spec: Any) -> Objective:
     """The objective of *spec* for a generator of points: one class, no guidance."""
-    return DriftingPoints(spec=spec, data=data, noise_dim=network_spec.noise_dim)
+    return DriftingPoints(spec=spec, data=data, randomness=randomness_of(network_spec, data.shape))
 
 
 @frozen(kw_only=True, eq=False)
@@ -92,7 +93,7 @@ class DriftingImages:
     images: np.ndarray
     members: tuple[np.ndarray, ...]
     labels: Tensor
-    noise_dim: int
+    randomness: Randomness
     encoder: ConvEncoder | None
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
@@ -101,11 +102,13 @@ class DriftingImages:
         drawn = torch.randperm(len(self.labels), generator=generator)[: spec.num_classes_per_step]
         alpha = draw_alpha(spec.alpha, len(drawn), generator=generator)
         reals = self._draw_reals(drawn, generator=generator).to(device)
-        noise = torch.randn((len(drawn) * spec.num_generated, self.noise_dim), generator=generator)
+        num_samples = len(drawn) * spec.num_generated
+        noise, *style = draw(self.randomness, num_samples, generator=generator)
         samples = network(
             noise.to(device),
             self.labels[drawn].repeat_interleave(spec.num_generated).to(device),
             alpha.repeat_interleave(spec.num_generated).to(device),
+            *(each.to(device) for each in style),
         )
         with torch.no_grad():
             real_features = self._features(reals)
@@ -144,12 +147,12 @@ class DriftingPoints:
 
     spec: Drifting
     data: Points
-    noise_dim: int
+    randomness: Randomness
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         device = next(network.parameters()).device
         points = self.data.draw(self.spec.num_positive, generator).to(device)
-        noise = torch.randn((self.spec.num_generated, self.noise_dim), generator=generator)
+        (noise,) = draw(self.randomness, self.spec.num_generated, generator=generator)
         samples = network(noise.to(device))
         return summed_loss(
             self.spec,
@@ -193,12 +196,15 @@ def summed_loss(
 
 def _values(spec: Drifting, told: Mapping[str, Statistics]) -> dict[str, float]:
     """The statistics by name, each the mean of its groups, in one transfer from the device."""
-    names = ["scale/{key}", *(f"energy/{{key}}/{each:g}" for each in spec.temperatures)]
+    names = [
+        name
+        for key in told
+        for name in (f"scale/{key}", *(f"energy/{key}/{each:g}" for each in spec.temperatures))
+    ]
     means = [
         torch.cat([each.scale[None], each.energies]).mean(dim=1).double() for each in told.values()
     ]
-    named = (name.format(key=key) for key in told for name in names)
-    return dict(zip(named, torch.cat(means).tolist(), strict=True))
+    return dict(zip(names, torch.cat(means).tolist(), strict=True))
 
 
 def _by_class(vectors: Tensor, *, num_classes: int) -> Tensor:

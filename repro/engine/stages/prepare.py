@@ -18,13 +18,16 @@ def prepare(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     stages build networks from these facts and need not read the data again.
     """
     data = load(execution, stage.spec)
-    facts = {"digest": data.digest, "num_classes": data.num_classes}
+    facts = {
+        "digest": data.digest,
+        "num_classes": data.num_classes,
+        "shape": list(data.shape),
+    }
     if isinstance(data, Points):
-        return {**facts, "shape": [2]}
+        return facts
     for note in data.notes:
         execution.progress.notify(note)
-    height, width, channels = data.images.shape[1:]
-    return {**facts, "shape": [channels, height, width], "num_images": len(data.images)}
+    return {**facts, "num_images": len(data.images)}
 
 
 def load(execution: Execution, spec: Dataset) -> Images | Points:

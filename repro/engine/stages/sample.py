@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from repro import digest
 from repro.engine.checkpoint import load_weights
 from repro.engine.execution import Execution
+from repro.engine.randomness import randomness_of
 from repro.engine.sampling import QUANTISATION, sample_images
 from repro.engine.stages.prepare import known_of, load_images
 from repro.engine.stages.train import untrained, weights_at
@@ -95,7 +96,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             spec,
             network,
             objective=trained.spec.objective,
-            noise_shape=_noise_shape(trained.spec.network, tuple(data["shape"])),
+            randomness=randomness_of(trained.spec.network, data["shape"]),
             num_classes=data["num_classes"],
             batch_size=BATCH_SIZE,
             advance=advance,
@@ -111,11 +112,6 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             "weights": digest.sha256(weights),
         },
     )
-
-
-def _noise_shape(network: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """What a network starts from: a vector if its spec says how long, else noise like an image."""
-    return (network.noise_dim,) if hasattr(network, "noise_dim") else shape
 
 
 def _from_dataset(execution: Execution, stage: Stage) -> SampleArrays:

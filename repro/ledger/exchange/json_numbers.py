@@ -114,7 +114,7 @@ def _whole(value: Any) -> bool:
 
 def _log(path: Path, text: str) -> Iterator[Run]:
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for place, line in enumerate(text.splitlines(), start=1):
+    for place, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             said = _line(line, f"{path}: line {place}")
             runs[json.dumps(_settings(said), sort_keys=True)].append(said)

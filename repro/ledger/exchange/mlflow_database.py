@@ -18,14 +18,27 @@ from repro.ledger.exchange.told import Curve, Notify, Run
 
 _WHAT = "the SQLite database of an MLflow tracking store"
 _EXPECTED = {
-    "experiments": ("experiment_id", "name"),
-    "runs": (
-        "run_uuid", "name", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id",
-    ),
-    "metrics": ("run_uuid", "key", "step", "timestamp", "value", "is_nan"),
-    "params": ("run_uuid", "key", "value"),
-    "tags": ("run_uuid", "key", "value"),
-}  # fmt: skip
+    "experiments": {"experiment_id": "integer", "name": "text"},
+    "runs": {
+        "run_uuid": "text",
+        "name": "text null",
+        "status": "text null",
+        "start_time": "integer null",
+        "end_time": "integer null",
+        "lifecycle_stage": "text null",
+        "experiment_id": "integer null",
+    },
+    "metrics": {
+        "run_uuid": "text",
+        "key": "text",
+        "step": "integer",
+        "timestamp": "integer",
+        "value": "real integer",
+        "is_nan": "integer",
+    },
+    "params": {"run_uuid": "text", "key": "text", "value": "text null"},
+    "tags": {"run_uuid": "text", "key": "text", "value": "text null"},
+}
 _OWN_TAGS = ("mlflow.source.git.commit", "mlflow.note.content", "mlflow.parentRunId")
 
 _RUNS = """
@@ -111,4 +124,8 @@ def _pairs(database: sqlite3.Connection, table: str, uuid: str) -> dict[str, Any
 def _time(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    try:
+        time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # a year of five digits
+        return f"{milliseconds} ms since 1970"
+    return time.isoformat(timespec="milliseconds")

@@ -9,6 +9,7 @@ The login is taken from MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _
 """
 
 import base64
+import http.client
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +206,7 @@ class _Server:
     """An MLflow server's REST interface."""
 
     def __init__(self, url: str) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        if not _is_address(url):
             raise ResourceError(
                 "mlflow: expected the address of a server without a login, such as"
                 " http://localhost:5000; the login goes into MLFLOW_TRACKING_TOKEN, or"
@@ -216,14 +217,32 @@ class _Server:
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, made if there is none."""
+        with self._in_words_of_mlflow("experiments"):
+            return self._experiment(name)
+
+    def run(self, experiment: str, execution: _Execution) -> tuple[str, bool]:
+        """The run that stands for an execution, made if there is none; whether it is whole."""
+        with self._in_words_of_mlflow("runs"):
+            return self._run(experiment, execution)
+
+    @contextmanager
+    def _in_words_of_mlflow(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ResourceError(
+                f"{self._url}: {path}: expected an MLflow server, found one that answers something"
+                f" else: {error!r}"
+            ) from error
+
+    def _experiment(self, name: str) -> str:
         asked = urllib.parse.urlencode({"experiment_name": name})
         found = self._ask(f"experiments/get-by-name?{asked}", None, absent_is_none=True)
         if found is None:
             return str(self.post("experiments/create", name=name)["experiment_id"])
         return str(found["experiment"]["experiment_id"])
 
-    def run(self, experiment: str, execution: _Execution) -> tuple[str, bool]:
-        """The run that stands for an execution, made if there is none; whether it is whole."""
+    def _run(self, experiment: str, execution: _Execution) -> tuple[str, bool]:
         found = self.post(
             "runs/search",
             experiment_ids=[experiment],
@@ -267,8 +286,23 @@ class _Server:
             if absent_is_none and _ABSENT in said:
                 return None
             raise ResourceError(f"{self._url}: {path}: refused ({error.code}): {said}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ResourceError(f"{self._url}: no MLflow server answers there: {error}") from error
+
+
+def _is_address(url: str) -> bool:
+    """Whether it is one of a server, and holds no login."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return bool(
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and not parts.username
+            and not re.search(r"\s", url)
+        )
+    except ValueError:  # no number for a port, or half an IPv6 address
+        return False
 
 
 def _authorization(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,18 +1,19 @@
 """Somebody else's SQLite file, opened without touching it, its tables checked first."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from repro.errors import ResourceError
 
+Tables = Mapping[str, Mapping[str, str]]
+"""Columns by table, each with the types that its values may have, such as `text null`."""
+
 
 @contextmanager
-def opened(
-    path: Path, *, what: str, expected: Mapping[str, Sequence[str]]
-) -> Iterator[sqlite3.Connection]:
-    """A read-only connection with one consistent view; `expected` names columns by table.
+def opened(path: Path, *, what: str, expected: Tables) -> Iterator[sqlite3.Connection]:
+    """A read-only connection with one consistent view of the tables that are expected.
 
     Raises:
         ResourceError: it is not there, no such database, or damaged.
@@ -38,9 +39,8 @@ def has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
     return column in _columns(connection, table)
 
 
-def _require(
-    connection: sqlite3.Connection, path: Path, *, what: str, expected: Mapping[str, Sequence[str]]
-) -> None:
+def _require(connection: sqlite3.Connection, path: Path, *, what: str, expected: Tables) -> None:
+    """Refuse other tables; a column of SQLite holds values of any type, so these are held too."""
     missing = [
         f"{table}.{column}"
         for table, columns in expected.items()
@@ -48,6 +48,18 @@ def _require(
     ]
     if missing:
         raise ResourceError(f"{path}: not {what}: it lacks {', '.join(missing)}")
+    for table, columns in expected.items():
+        for column, types in columns.items():
+            others = connection.execute(
+                f"SELECT typeof({column}) FROM {table}"
+                f" WHERE instr('{types}', typeof({column})) = 0 LIMIT 1"
+            )
+            for (found,) in others:
+                expected_types = " or ".join(types.split())
+                raise ResourceError(
+                    f"{path}: not {what}: {table}.{column} holds a value of type {found},"
+                    f" expected {expected_types}"
+                )
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:

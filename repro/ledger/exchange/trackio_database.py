@@ -16,8 +16,8 @@ FILES = "*.db"
 
 _WHAT = "the SQLite database of a trackio project"
 _EXPECTED = {
-    "metrics": ("id", "run_name", "step", "metrics"),
-    "configs": ("run_name", "config"),
+    "metrics": {"id": "integer", "run_name": "text", "step": "integer", "metrics": "text blob"},
+    "configs": {"run_name": "text", "config": "text blob"},
 }
 
 
@@ -45,7 +45,7 @@ def _runs(database: sqlite3.Connection, project: Path) -> Iterator[Run]:
     names: set[str] = set()
     for id_, run_name in rows.fetchall():
         told = f"{project.stem}/{run_name}"
-        told = f"{told} ({id_[:8]})" if told in names else told
+        told = f"{told} ({str(id_)[:8]})" if told in names else told
         names.add(told)
         yield Run(
             name=told,
@@ -99,6 +99,8 @@ def _decoded(text: Any, project: Path) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, TypeError) as error:
         raise ResourceError(f"{project}: holds a row that is no JSON: {error}") from error
+    except RecursionError as error:
+        raise ResourceError(f"{project}: holds a row that is nested too deeply") from error
     if not isinstance(found, dict):
         raise ResourceError(f"{project}: holds a row that is no JSON object: {text!r:.80}")
     return found

@@ -16,8 +16,8 @@ from attrs import frozen
 from repro import digest
 from repro.errors import IntegrityError, LedgerError
 from repro.ledger import durable, history, store
-from repro.ledger.head import statement as statement_of
-from repro.ledger.privacy import holds_secret
+from repro.ledger.heads import statement as statement_of
+from repro.ledger.privacy import code_holds_secret, holds_secret
 from repro.report.bundle import crate, verify_bundle
 from repro.report.bundle.content import Content, gather
 from repro.report.bundle.crate import About, BundledFile
@@ -131,7 +131,7 @@ def _copied(root: Path, folder: Path, content: Content) -> Iterator[BundledFile]
         yield _put(folder, path, data, f"records of a {said.start.purpose}", _JSON_LINES)
     for sha256, named in content.artifacts.items():
         source, target = store.locate(root, sha256), folder / _object(sha256)
-        if named.role in _CODE and holds_secret(source.read_bytes()):
+        if named.role in _CODE and code_holds_secret(source.read_bytes()):
             raise LedgerError(
                 f"{source}: the {named.role} holds what looks like a secret;"
                 f" leave it behind with --leave-out {named.role}"

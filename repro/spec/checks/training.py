@@ -7,7 +7,7 @@ from typing import Any
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.layout import Layout, doublings, holds_points, layout
-from repro.spec.network import ConvGenerator, Mlp, UNet2D
+from repro.spec.network import ConvGenerator, Dit, Mlp, UNet2D
 from repro.spec.objective import (
     Denoise,
     DriftField,
@@ -33,7 +33,7 @@ def _training_is_whole(spec: Spec) -> Iterator[Problem]:
 def _network_fits_data(spec: Spec) -> Iterator[Problem]:
     if spec.data is None or spec.network is None:
         return
-    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | UNet2D):
+    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | Dit | UNet2D):
         yield Problem(("network",), f"makes images, but {spec.data.kind} holds points; use mlp")
     if layout(spec.data) and isinstance(spec.network, Mlp):
         yield Problem(("network",), f"makes points, but {spec.data.kind} holds images")
@@ -48,9 +48,12 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
             if doublings(channels) > min(shape.height, shape.width):
                 msg = f"{len(channels)} entries double the sides too often: {size}"
                 yield Problem(("network", "channels"), msg)
-            if network.num_classes != shape.num_classes:
-                msg = f"expected {shape.num_classes}, the classes of {data.kind}"
-                yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
+            yield from _network_knows_classes(network, shape, data)
+        case Dit(patch_size=side):
+            if shape.height % side or shape.width % side:
+                msg = f"patches of {side} x {side} must tile the image, but {size}"
+                yield Problem(("network", "patch_size"), msg)
+            yield from _network_knows_classes(network, shape, data)
         case UNet2D(channels=channels):
             factor = doublings(channels)
             if shape.height % factor or shape.width % factor:
@@ -58,6 +61,12 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
                 yield Problem(("network", "channels"), msg)
         case _:
             pass
+
+
+def _network_knows_classes(network: Any, shape: Layout, data: Dataset) -> Iterator[Problem]:
+    if network.num_classes != shape.num_classes:
+        msg = f"expected {shape.num_classes}, the classes of {data.kind}"
+        yield Problem(("network", "num_classes"), f"{msg}, got {network.num_classes}")
 
 
 def _unet_is_consistent(spec: Spec) -> Iterator[Problem]:
@@ -76,12 +85,11 @@ def _unet_is_consistent(spec: Spec) -> Iterator[Problem]:
 
 def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
     match spec.network, spec.objective:
-        case ConvGenerator() | Mlp(), Denoise():
+        case ConvGenerator() | Dit() | Mlp(), Denoise():
             yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
         case UNet2D(), Drifting():
-            yield Problem(
-                ("network", "kind"), "drifting needs a generator; expected conv-generator or mlp"
-            )
+            msg = "drifting needs a generator; expected conv-generator, dit or mlp"
+            yield Problem(("network", "kind"), msg)
         case _:
             pass
 

@@ -13,6 +13,7 @@ from repro.engine.datasets import Images
 from repro.engine.drift.reference import reference_drift
 from repro.engine.networks.conv_encoder import ConvEncoder, conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
+from repro.engine.networks.dit import dit
 from repro.engine.networks.mlp import mlp
 from repro.engine.objectives.drifting import drifting, summed_loss
 from repro.engine.objectives.objective import LossOut
@@ -106,6 +107,33 @@ def test_one_call_makes_every_sample():
     assert len(set(labels.tolist())) == 3
     assert alpha.min() >= 1
     assert alpha.max() <= 4
+
+
+def test_a_transformer_starts_from_noise_of_the_image_and_from_style():
+    """Every sample has noise of an image's shape, and its own style index for every token."""
+    spec = networks.Dit(
+        depth=1,
+        num_heads=1,
+        head_dim=8,
+        num_classes=4,
+        num_style_tokens=6,
+        num_style_codes=9,
+    )
+    network = dit(spec, (1, 8, 8))
+    seen: list[tuple[Tensor, ...]] = []
+    network.register_forward_pre_hook(lambda _, batch: seen.append(batch))
+    objective = drifting(SPEC, data=labelled(), network_spec=spec)
+
+    out = objective.loss(network, step=0, micro=0, generator=Generator().manual_seed(0))
+    out.loss.backward()
+
+    ((noise, labels, _, style),) = seen
+    assert noise.shape == (15, 1, 8, 8)
+    assert len(labels) == 15
+    assert style.shape == (15, 6)
+    assert len({tuple(each) for each in style.tolist()}) == 15
+    assert network.head.projection.weight.grad is not None  # all that the first update can move
+    assert network.head.projection.weight.grad.abs().max() > 0
 
 
 def test_reals_are_of_their_class():

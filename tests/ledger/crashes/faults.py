@@ -74,8 +74,10 @@ def torn(name: str, call: Call, arguments: tuple[Any, ...]) -> Any:
     if name == "write":
         descriptor, data = arguments
         arguments = (descriptor, data[: len(data) // 2])
-    call(*arguments)
-    os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        call(*arguments)
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def full(name: str, call: Call, arguments: tuple[Any, ...]) -> Any:

@@ -65,7 +65,7 @@ def killed_folds(folder: Path, *, moments: int, seed: int = 0) -> Tally:
 
 def killed_collections(folder: Path, *, moments: int, seed: int = 0) -> Tally:
     """Two collectors, and a writer of the same bytes as they remove, killed at random moments."""
-    return _killed_often(folder, "collect", (0, 1, 2), moments=moments, seed=seed, longest_s=0.6)
+    return _killed_often(folder, "collect", (0, 1, 2), moments=moments, seed=seed, longest_s=1.2)
 
 
 def met_at_calls(folder: Path, victim: str, fault: str, *, calls: range) -> Tally:
@@ -211,6 +211,8 @@ def _lost(root: Path, said: list[list[Any]]) -> Iterator[str]:
                 yield f"{name}: the seal is lost"
             case "stored", [sha256] if name not in removed.get(sha256, ()):
                 store.check(root, sha256)
+            case "removed", [sha256] if sha256 not in removed:
+                yield f"{name}: {sha256} went without a tombstone"
     places = Counter((word[1], word[2]) for word in said if word[0] in ("record", "note"))
     yield from (f"{place} was given to two records" for place, n in places.items() if n > 1)
 

@@ -12,6 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from repro.ledger import fold, gc, segment, store
 from repro.ledger.lease import LeaseHeldError
 from repro.ledger.records import Decision
@@ -23,6 +25,7 @@ Say = Callable[..., None]
 _SMALL_BYTES, _LARGE_BYTES = 20_000, 3_000_000
 _GARBAGE = 5
 _PAUSE_S = 0.02
+_UNPLANNED = evolve(start("unplanned"), stages=())  # what others do of an open plan is spared
 
 
 def write(root: Path, say: Say, seed: int) -> None:
@@ -97,15 +100,16 @@ def fold_once(root: Path, say: Say, seed: int) -> None:
 
 
 def collect_on(root: Path, say: Say, seed: int) -> None:
-    """Garbage, made and collected in turn, until killed; an odd seed writes the same bytes again.
+    """Garbage, made and collected in turn, until killed; seed 1 writes the bytes of seed 0 again.
 
-    What that one has recorded may not be removed while it lives.
+    What that one has recorded may not be removed while its execution goes on.
     """
     while True:
-        if seed % 2:
-            with segment.begin(root, start("again")) as execution:
-                for number in range(_GARBAGE):
-                    _keep(root, say, execution, b"%d" % number)
+        if seed == 1:
+            with suppress(RuntimeError), segment.begin(root, _UNPLANNED) as execution:
+                for data in _garbage(0):
+                    _keep(root, say, execution, data)
+                raise RuntimeError  # a finished run would hold them for ever
             time.sleep(_PAUSE_S)  # in which no execution is open that the collectors must spare
         else:
             collect_once(root, say, seed)
@@ -113,8 +117,8 @@ def collect_on(root: Path, say: Say, seed: int) -> None:
 
 def collect_once(root: Path, say: Say, seed: int) -> None:
     """An execution that fails, its artifacts, grown old, and their collection."""
-    with suppress(RuntimeError), segment.begin(root, start("failing")) as execution:
-        made = [artifact(root, b"%d" % number) for number in range(_GARBAGE)]
+    with suppress(RuntimeError), segment.begin(root, _UNPLANNED) as execution:
+        made = [artifact(root, data) for data in _garbage(seed)]
         for seq in execution.append_all(made):
             say("record", execution.execution_id, seq, "artifact")
         for each in made:
@@ -122,7 +126,13 @@ def collect_once(root: Path, say: Say, seed: int) -> None:
                 os.utime(store.path_of(root, each.sha256), (0, 0))
         raise RuntimeError
     with suppress(LeaseHeldError):
-        gc.collect(root, delete=True)
+        collection = gc.collect(root, delete=True)
+        for gone in collection.gone:
+            say("removed", collection.execution_id, gone.sha256)
+
+
+def _garbage(seed: int) -> list[bytes]:
+    return [b"%d of %d" % (number, seed) for number in range(_GARBAGE)]
 
 
 VICTIMS: dict[str, Callable[[Path, Say, int], Any]] = {

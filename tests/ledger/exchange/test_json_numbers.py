@@ -154,3 +154,13 @@ def test_a_published_number_is_written_once():
         for table in tables if isinstance(tables, list) else [tables]:
             rows = [json.dumps(row, sort_keys=True) for row in table["numbers"]]
             assert len(rows) == len(set(rows)), path
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    """JSON texts may hold other characters that Unicode calls ends of lines."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"fid": 1, "said": "one\u2028two"}\r\n{"fid": 2}\n', encoding="utf-8")
+
+    (run,) = read(path, ignore)
+
+    assert numbers(run) == {"fid": [(None, "1"), (None, "2")]}

@@ -1,6 +1,8 @@
 """Executions as runs of an MLflow server: all of them, whole, once."""
 
 import math
+import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from attrs import evolve
@@ -171,7 +173,11 @@ def test_an_id_that_nothing_has(id_, tmp_path, server):
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:5000", "ftp://host", "http://", "http://user:s3cret@host:5000"]
+    "url",
+    [
+        *("localhost:5000", "ftp://host", "http://", "http://user:s3cret@host:5000"),
+        *("http://[::1", "http://localhost:abc", "http://a b/"),
+    ],
 )
 def test_an_address_that_is_none(url, tmp_path):
     """The message says what one looks like, and repeats no password."""
@@ -187,6 +193,33 @@ def test_a_server_that_is_not_there(tmp_path, server):
 
     with pytest.raises(ResourceError, match=r"http://127\.0\.0\.1:1: no MLflow server answers"):
         export_mlflow(tmp_path, "http://127.0.0.1:1", notify=ignore)
+
+
+@pytest.mark.parametrize("answer", [{}, {"experiment": 1}, {"experiment": None}])
+def test_a_server_that_is_another(answer, tmp_path, server):
+    """Whatever else answers there is named as such."""
+    execute(tmp_path)
+    server.experiments_get_by_name = lambda _: (200, answer)
+
+    with pytest.raises(ResourceError, match="expected an MLflow server"):
+        send(tmp_path, server)
+
+
+def test_a_server_that_does_not_speak_http(tmp_path):
+    """A database or a mail server may listen there."""
+    execute(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        pool.submit(_greet, listening)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        with pytest.raises(ResourceError, match="no MLflow server answers there"):
+            export_mlflow(tmp_path, url, notify=ignore)
+
+
+def _greet(listening):
+    with listening.accept()[0] as caller:
+        caller.recv(65536)
+        caller.sendall(b"220 mail\r\n\r\n")
 
 
 @pytest.mark.parametrize(

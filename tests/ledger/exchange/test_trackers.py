@@ -153,6 +153,41 @@ def test_a_database_of_another_shape(tmp_path):
         list(mlflow_database.read(path, ignore))
 
 
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE metrics SET value = 'x'", "metrics.value holds a value of type text"),
+        ("UPDATE metrics SET step = 'x'", "metrics.step holds a value of type text"),
+        ("UPDATE metrics SET key = x'ff'", "metrics.key holds a value of type blob"),
+        ("UPDATE runs SET start_time = 'x'", "runs.start_time holds a value of type text"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(statement, found, tmp_path):
+    """SQLite keeps any value in any column; none that is no number becomes a number."""
+    path = database(mlflow_file(tmp_path), statement)
+
+    with pytest.raises(ResourceError, match=found):
+        list(mlflow_database.read(path, ignore))
+
+
+def test_a_step_of_trackio_is_whole(tmp_path):
+    """Half a step has no place in the ledger."""
+    path = database(tmp_path / "p.db", LEGACY)
+    database(path, "UPDATE metrics SET step = 1.5")
+
+    with pytest.raises(ResourceError, match=r"metrics\.step holds a value of type real"):
+        list(trackio_database.read(path, ignore))
+
+
+def test_a_time_that_is_none_is_told_as_it_is(tmp_path):
+    """Microseconds in the place of milliseconds are a year of five digits."""
+    path = database(mlflow_file(tmp_path), "UPDATE runs SET start_time = 1700000000000000")
+
+    first, *_ = mlflow_database.read(path, ignore)
+
+    assert first.facts["started_at"] == "1700000000000000 ms since 1970"
+
+
 def test_a_database_is_opened_to_read_alone(tmp_path):
     """Not even by mistake can it be changed, and its own program may have it open meanwhile."""
     path = mlflow_file(tmp_path)
@@ -162,7 +197,9 @@ def test_a_database_is_opened_to_read_alone(tmp_path):
 
         with (
             pytest.raises(ResourceError, match="attempt to write a readonly database"),
-            sqlite_file.opened(path, what="a database", expected={"runs": ("name",)}) as opened,
+            sqlite_file.opened(
+                path, what="a database", expected={"runs": {"name": "text null"}}
+            ) as opened,
         ):
             opened.execute("DELETE FROM runs")
 

@@ -10,7 +10,6 @@ execution that was sealed then was changed, cut short or removed since: nobody c
 head of other seals.
 """
 
-import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,12 +21,11 @@ from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import durable, signing
 from repro.ledger.chain import ChainError, parse
-from repro.ledger.history import require, segment_paths
+from repro.ledger.history import last_line, require, segment_paths
 from repro.ledger.records import FORMAT
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:repro-ledger:seals:v1"
-_TAIL_BYTES = 1 << 13
 
 
 def head(root: Path) -> str:
@@ -81,7 +79,7 @@ class Taken:
     problem: str
 
 
-def take(
+def take_head(
     root: Path,
     *,
     out: Path | None = None,
@@ -143,21 +141,9 @@ def _write(path: Path, data: bytes) -> None:
 
 def _seal_hash(path: Path) -> str | None:
     """The hash of the seal that a segment ends with, if it does; the rest is for `verify`."""
-    last = _last_line(path)
+    last = last_line(path)
     try:
         line = parse(last, record=0)
     except ChainError:
         return None
     return line.hash if line.kind == "seal" else None
-
-
-def _last_line(path: Path) -> bytes:
-    """The last whole line without its newline; seals are short, so mostly the tail is enough."""
-    with path.open("rb") as file:
-        size_bytes = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size_bytes - _TAIL_BYTES))
-        whole = file.read().rpartition(b"\n")[0]
-        if b"\n" not in whole:
-            file.seek(0)
-            whole = file.read().rpartition(b"\n")[0]
-    return whole.rpartition(b"\n")[2]
