@@ -160,6 +160,8 @@ def print_claims(study: "StudyReport") -> None:
     """The claim-to-evidence matrix of a study: claims, verdicts, evidence, reasons."""
     for problem in study.problems:
         say(problem)
+    if not study.facts.get("claims"):
+        return
     names = {key: each["evaluation"] for key, each in study.facts.get("measurements", {}).items()}
     print_table(
         ("claim", "verdict", "as expected", "admitted", "refused by", "why"),
@@ -172,7 +174,7 @@ def print_claims(study: "StudyReport") -> None:
                 ", ".join(_refused(each["refused"], names)),
                 each["why"],
             )
-            for each in study.facts.get("claims", ())
+            for each in study.facts["claims"]
         ],
     )
 

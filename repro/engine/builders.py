@@ -10,16 +10,17 @@ arguments of its slot below.
   guidance scales after the noise
 - encoder: `(spec, shape, num_classes)` -> a module with `features`
 - objective: `(spec, materials)` -> an `Objective`
+- queue: `(spec, labels)` -> a `Reals`; labels are those of the data set [N]
 - sampler: see `samplers.sampler.DenoisingSampler`
 """
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from attrs import frozen
 
 from repro.engine.datasets import LOADERS, Images, Points
+from repro.engine.installed import installed_builder
 from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.dit import dit
@@ -27,8 +28,8 @@ from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
+from repro.engine.reals.table import REALS
 from repro.engine.samplers.table import DENOISING_SAMPLERS
-from repro.errors import RunError
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting
 
@@ -53,6 +54,7 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
         spec, data=given.data, network_spec=given.network, encoder=given.encoder
     ),
     Denoise: lambda spec, given: denoise(spec, data=given.data),
+    **REALS,
     **DENOISING_SAMPLERS,
 }
 
@@ -63,13 +65,4 @@ def builder_of(spec: Any) -> Callable[..., Any]:
     Raises:
         RunError: when neither this package nor an installed one can build the kind.
     """
-    if built_in := BUILDERS.get(type(spec)):
-        return built_in
-    for plugin in entry_points(group="repro.engine", name=spec.kind):
-        found: Callable[..., Any] = plugin.load()
-        return found
-    msg = (
-        f"kind {spec.kind!r}: no installed package builds it; its package must name a function "
-        f"for {spec.kind!r} in the entry-point group repro.engine"
-    )
-    raise RunError(msg)
+    return BUILDERS.get(type(spec)) or installed_builder(spec)

@@ -1,8 +1,9 @@
 """The whole training state after a step, as two safetensors files without pickle.
 
 The weights file holds `raw.<name>` and `ema.<name>` and is all that sampling needs. The state file
-holds `step`, the number of updates done, and AdamW's `moments.<key>.<name>`. There is nothing else
-to keep: rates, decays and random numbers are functions of the step.
+holds `step`, the number of updates done, AdamW's `moments.<key>.<name>` and, of an objective that
+changes as it is used, `objective.<name>`. There is nothing else to keep: rates, decays and random
+numbers are functions of the step.
 
 Each file has no metadata, because safetensors writes it in an order that changes between runs, and
 equal trainings must leave equal bytes.
@@ -33,9 +34,14 @@ class Checkpoint:
 
 
 def pack(
-    step: int, *, network: nn.Module, shadow: Mapping[str, Tensor], optimizer: AdamW
+    step: int,
+    *,
+    network: nn.Module,
+    shadow: Mapping[str, Tensor],
+    optimizer: AdamW,
+    objective: Mapping[str, Tensor],
 ) -> Checkpoint:
-    """Write down the state after *step* updates."""
+    """Write down the state after *step* updates; *objective* is the state of the objective."""
     raw = {f"raw.{name}": value for name, value in network.state_dict().items()}
     ema = {f"ema.{name}": value for name, value in shadow.items()}
     moments = {
@@ -46,17 +52,27 @@ def pack(
     return Checkpoint(
         step=step,
         weights=_written(raw | ema),
-        state=_written(moments | {"step": torch.tensor(step)}),
+        state=_written(
+            moments
+            | {f"objective.{name}": value for name, value in objective.items()}
+            | {"step": torch.tensor(step)}
+        ),
     )
 
 
 def restore(
-    checkpoint: Checkpoint, *, network: nn.Module, shadow: dict[str, Tensor], optimizer: AdamW
+    checkpoint: Checkpoint,
+    *,
+    network: nn.Module,
+    shadow: dict[str, Tensor],
+    optimizer: AdamW,
+    objective: Mapping[str, Tensor],
 ) -> None:
-    """Put *checkpoint* into the three parts of a training, in place.
+    """Put *checkpoint* into the four parts of a training, in place.
 
     Raises:
-        RunError: when its files are damaged, belong to another network, or disagree on the step.
+        RunError: when its files are damaged, belong to another network or objective, or disagree
+            on the step.
     """
     load_weights(network, checkpoint.weights, which="raw")
     shadow.update(_weights(checkpoint.weights, "ema", like=shadow))
@@ -64,7 +80,11 @@ def restore(
     if (found := state.pop("step", None)) is None or int(found) != checkpoint.step:
         msg = f"checkpoint: the state file is of step {found}, expected step {checkpoint.step}"
         raise RunError(msg)
-    _restore_moments(state, network=network, optimizer=optimizer)
+    moments, remembered = _parted(state, "objective")
+    _restore_moments(moments, network=network, optimizer=optimizer)
+    _refuse_other_shapes(remembered, like=objective, what="objective state")
+    for name, value in remembered.items():
+        objective[name].copy_(value)
 
 
 def load_weights(network: nn.Module, weights: bytes, *, which: Literal["raw", "ema"]) -> None:
@@ -77,12 +97,7 @@ def load_weights(network: nn.Module, weights: bytes, *, which: Literal["raw", "e
 
 
 def _weights(data: bytes, which: str, *, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefix = f"{which}."
-    found = {
-        name.removeprefix(prefix): value
-        for name, value in _read(data, what="weights file").items()
-        if name.startswith(prefix)
-    }
+    _, found = _parted(_read(data, what="weights file"), which)
     _refuse_other_shapes(found, like=like, what=f"{which} weights")
     return {name: value.to(like[name].device) for name, value in found.items()}
 
@@ -104,6 +119,18 @@ def _restore_moments(state: dict[str, Tensor], *, network: nn.Module, optimizer:
         for number, name, _ in trained
     }
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+
+def _parted(
+    tensors: Mapping[str, Tensor], prefix: str
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors that are not called `<prefix>.<name>`, and those that are, by name."""
+    start = f"{prefix}."
+    others = {name: value for name, value in tensors.items() if not name.startswith(start)}
+    called = {
+        name.removeprefix(start): value for name, value in tensors.items() if name not in others
+    }
+    return others, called
 
 
 def _trained(network: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -11,7 +11,7 @@ from repro.engine import checkpoint, ema
 from repro.engine.checkpoint import Checkpoint
 from repro.engine.determinism import deterministic
 from repro.engine.lr import learning_rate
-from repro.engine.objectives.objective import Objective
+from repro.engine.objectives.objective import Objective, Stateful
 from repro.engine.seeds import global_stream, seeded
 from repro.errors import RunError
 from repro.spec.train import Train
@@ -22,12 +22,16 @@ OnProgress = Callable[[int, Mapping[str, float]], None]
 
 @frozen(kw_only=True)
 class _Training:
-    """The parts that change from update to update; `weights` are the network's own, by name."""
+    """The parts that change from update to update.
+
+    `weights` are the network's own, `objective` the state of the objective, by name.
+    """
 
     network: nn.Module
     weights: Mapping[str, Tensor]
     shadow: dict[str, Tensor]
     optimizer: AdamW
+    objective: Mapping[str, Tensor]
 
 
 def train(
@@ -49,12 +53,16 @@ def train(
 
     Raises:
         RunError: when a loss or a gradient is not finite (the weights are then those of the update
-            before), or when *resume* does not fit the network.
+            before), or when *resume* does not fit the network or the objective.
     """
-    training = _started(spec, network)
+    training = _started(spec, network, objective)
     if resume is not None:
         checkpoint.restore(
-            resume, network=network, shadow=training.shadow, optimizer=training.optimizer
+            resume,
+            network=network,
+            shadow=training.shadow,
+            optimizer=training.optimizer,
+            objective=training.objective,
         )
     elif spec.initial_checkpoint:
         on_checkpoint(_packed(0, training))
@@ -68,13 +76,14 @@ def train(
                 on_checkpoint(_packed(done, training))
 
 
-def _started(spec: Train, network: nn.Module) -> _Training:
+def _started(spec: Train, network: nn.Module, objective: Objective) -> _Training:
     weights = network.train().state_dict()
     return _Training(
         network=network,
         weights=weights,
         shadow=ema.shadow_of(weights),
         optimizer=_optimizer(spec, network),
+        objective=objective.state() if isinstance(objective, Stateful) else {},
     )
 
 
@@ -137,5 +146,9 @@ def _optimizer(spec: Train, network: nn.Module) -> AdamW:
 
 def _packed(step: int, training: _Training) -> Checkpoint:
     return checkpoint.pack(
-        step, network=training.network, shadow=training.shadow, optimizer=training.optimizer
+        step,
+        network=training.network,
+        shadow=training.shadow,
+        optimizer=training.optimizer,
+        objective=training.objective,
     )

@@ -12,6 +12,7 @@ before it records what it did.
 The two highest numbers of a key are never removed, so a listing always shows one that counts.
 """
 
+import errno
 import json
 import math
 import os
@@ -174,7 +175,9 @@ def _created(path: Path, holder: Holder) -> bool:
     except FileExistsError:
         return False
     try:
-        os.write(descriptor, json.dumps(asdict(holder)).encode())
+        said = json.dumps(asdict(holder)).encode()
+        if os.write(descriptor, said) < len(said):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError:  # a full disk: nobody shall wait for a holder who cannot say who it is
         _give_back(path)
         raise

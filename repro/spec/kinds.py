@@ -16,6 +16,7 @@ from repro.spec.evaluate import Extractor, Metric, Reference
 from repro.spec.network import Encoder, Network
 from repro.spec.objective import Alpha, NoiseSchedule, Objective
 from repro.spec.problems import Mistake, choice
+from repro.spec.reals import Queue
 from repro.spec.sample import Sampler, SampleSet
 from repro.spec.train import EmaLaw, LrSchedule
 
@@ -26,6 +27,7 @@ SLOTS = MappingProxyType(
         "encoder": Encoder,
         "objective": Objective,
         "alpha": Alpha,
+        "queue": Queue,
         "noise-schedule": NoiseSchedule,
         "lr-schedule": LrSchedule,
         "ema": EmaLaw,

@@ -20,6 +20,7 @@ from repro.spec.fields import (
     positive,
     several,
 )
+from repro.spec.reals import NearestPositives, NoQueue, Queue
 
 
 @frozen(kw_only=True)
@@ -109,7 +110,9 @@ class Drifting(DriftField):
     `num_positive` reals of the class (P) and `num_unconditional` reals of any class (U).
     `features` names the spaces in which samples drift: what the network puts out (`pixels`, for
     points their coordinates) and the stages of the frozen encoder. The loss of a feature is a
-    `mean` over its locations, or their `sum` (`over_locations`); features are summed.
+    `mean` over its locations, or their `sum` (`over_locations`); features are summed. Reals come
+    from the whole data set or from a `queue`; with `nearest_positives` a class has more candidates
+    than positives.
     """
 
     kind: ClassVar = "drifting"
@@ -123,6 +126,14 @@ class Drifting(DriftField):
     num_unconditional: int = count(default=8, rehearsal=2, least=0)
     alpha: Alpha = PowerLawAlpha()
     over_locations: OverLocations = added("mean")
+    queue: Queue = added(NoQueue())
+    nearest_positives: NearestPositives | None = added(None)
+
+
+def num_candidates(drifting: Drifting) -> int:
+    """How many reals of a class a step draws: its positives, or those that they are chosen from."""
+    chosen_from = drifting.nearest_positives
+    return chosen_from.num_candidates if chosen_from else drifting.num_positive
 
 
 @frozen(kw_only=True)

@@ -1,10 +1,14 @@
 """A checkpoint holds everything, and fits only what it was made of."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import pytest
 import torch
 from attrs import evolve
 from safetensors.torch import load
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from repro.engine import checkpoint
@@ -21,18 +25,25 @@ def trained() -> tuple[nn.Module, AdamW]:
     return network, optimizer
 
 
-def packed() -> checkpoint.Checkpoint:
+def packed(objective: Mapping[str, Tensor] = MappingProxyType({})) -> checkpoint.Checkpoint:
     network, optimizer = trained()
     shadow = {name: value + 1 for name, value in network.state_dict().items()}
-    return checkpoint.pack(1, network=network, shadow=shadow, optimizer=optimizer)
+    return checkpoint.pack(
+        1, network=network, shadow=shadow, optimizer=optimizer, objective=objective
+    )
 
 
-def restore(from_: checkpoint.Checkpoint, network: nn.Module) -> None:
+def restore(
+    from_: checkpoint.Checkpoint,
+    network: nn.Module,
+    objective: Mapping[str, Tensor] = MappingProxyType({}),
+) -> None:
     checkpoint.restore(
         from_,
         network=network,
         shadow=shadow_of(network.state_dict()),
         optimizer=AdamW(network.parameters()),
+        objective=objective,
     )
 
 
@@ -41,16 +52,22 @@ def test_a_restored_state_packs_into_the_same_bytes():
     network = fakes.network()
     optimizer = AdamW(network.parameters(), lr=0.1)
     shadow = shadow_of(network.state_dict())
+    memory = {"bank": torch.zeros(2, 3, dtype=torch.uint8)}
+    before = packed({"bank": torch.arange(6, dtype=torch.uint8).view(2, 3)})
 
-    checkpoint.restore(packed(), network=network, shadow=shadow, optimizer=optimizer)
+    checkpoint.restore(
+        before, network=network, shadow=shadow, optimizer=optimizer, objective=memory
+    )
 
-    again = checkpoint.pack(1, network=network, shadow=shadow, optimizer=optimizer)
-    assert again == packed()
+    again = checkpoint.pack(
+        1, network=network, shadow=shadow, optimizer=optimizer, objective=memory
+    )
+    assert again == before
 
 
 def test_names():
-    """Weights come raw and averaged; the state has AdamW's moments and the step."""
-    saved = packed()
+    """Weights come raw and averaged; the state has the step, AdamW's and the objective's."""
+    saved = packed({"bank.entries": torch.zeros(2)})
 
     assert {name.split(".")[0] for name in load(saved.weights)} == {"raw", "ema"}
     assert {".".join(name.split(".")[:2]) for name in load(saved.state)} == {
@@ -58,6 +75,7 @@ def test_names():
         "moments.step",
         "moments.exp_avg",
         "moments.exp_avg_sq",
+        "objective.bank",
     }
 
 
@@ -93,6 +111,20 @@ def test_a_state_of_another_step_is_refused():
         restore(evolve(packed(), step=2), fakes.network())
 
 
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ({}, "objective state: unexpected bank"),
+        ({"ring": torch.zeros(2)}, "objective state: missing ring"),
+        ({"bank": torch.zeros(3)}, r"objective state: bank has shape \[2\], expected \[3\]"),
+    ],
+)
+def test_the_state_of_another_objective_is_refused(objective: dict[str, Tensor], message: str):
+    """What an objective did not leave is not put into it."""
+    with pytest.raises(RunError, match=message):
+        restore(packed({"bank": torch.zeros(2)}), fakes.network(), objective)
+
+
 def test_damaged_bytes_are_refused():
     """A cut file is named as damaged."""
     cut = evolve(packed(), state=packed().state[:100])
@@ -109,8 +141,9 @@ def test_a_frozen_parameter_has_no_moments():
     network(torch.ones(1, 4)).sum().backward()
     optimizer.step()
     shadow = shadow_of(network.state_dict())
-    saved = checkpoint.pack(1, network=network, shadow=shadow, optimizer=optimizer)
+    parts: Any = {"network": network, "shadow": shadow, "optimizer": optimizer, "objective": {}}
+    saved = checkpoint.pack(1, **parts)
 
-    checkpoint.restore(saved, network=network, shadow=shadow, optimizer=optimizer)
+    checkpoint.restore(saved, **parts)
 
     assert "moments.step.0.weight" not in load(saved.state)

@@ -124,6 +124,33 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path, places, missing):
     assert final_weights(killed["root"]) == final_weights(places["root"])
 
 
+def test_a_killed_run_ends_with_the_same_queue(tmp_path, places):
+    """Banks that were half full when it died, and the pass over the data, go on as they were."""
+    spec = tiny.write(tmp_path, tiny.QUEUED)
+    killed = {name: tmp_path / "killed" / name for name in places}
+    run([spec], **places)
+    last = "select weights, state from checkpoints order by step desc limit 1"
+
+    kill_after(num_records(places["root"]) - 4, spec, **killed)
+    run([spec], **killed)
+
+    assert query(killed["root"], last).rows == query(places["root"], last).rows
+    resumed = query(killed["root"], "select count(*) from checkpoints where step = 8").rows
+    assert resumed == ((2,),)  # said by the first execution, and again by the one that took it up
+
+
+def test_underflow_is_on_record(tmp_path, places):
+    """Every update tells how many draws repeated a real because a bank held too few."""
+    run([tiny.write(tmp_path, tiny.QUEUED)], **places)
+
+    told = query(
+        places["root"],
+        "select step, value from progress where name = 'underflow/class' order by step",
+    ).rows
+    assert [step for step, _ in told] == list(range(1, 13))
+    assert told[0][1] == 2.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [tiny.DENOISE, tiny.DRIFT], ids=["denoise", "drift"])
 @pytest.mark.parametrize("seed", range(10))

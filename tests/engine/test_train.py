@@ -10,7 +10,7 @@ import pytest
 import torch
 from attrs import evolve
 from safetensors.torch import load
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from repro.engine.checkpoint import Checkpoint
 from repro.engine.objectives.objective import LossOut
@@ -113,6 +113,34 @@ def test_resume_equals_no_stop(index: int):
     resumed, _ = finish(resume=saved[index])
 
     assert resumed == saved[index + 1 :]
+
+
+class Remember(fakes.Autoencode):
+    """An objective that scales its loss by how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls = torch.tensor(0)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"calls": self.calls}
+
+    def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
+        self.calls.add_(1)
+        out = super().loss(network, step=step, micro=micro, generator=generator)
+        return LossOut(loss=out.loss * (1 + self.calls), values={"calls": float(self.calls)})
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_resume_restores_what_an_objective_remembers(index: int):
+    """A new objective takes up the state of the old one, that of before the first update too."""
+    spec = evolve(fakes.TRAIN, initial_checkpoint=True)
+    saved, told = finish(spec, objective=Remember())
+
+    resumed, told_again = finish(spec, objective=Remember(), resume=saved[index])
+
+    assert resumed == saved[index + 1 :]
+    assert told_again == told[saved[index].step :]
+    assert told[-1][1]["calls"] == 23.5  # of 24 calls, the mean of the last two
 
 
 def test_resume_from_the_end_does_nothing():

@@ -64,6 +64,41 @@ checkpoint_every = 4
 initial_checkpoint = true
 """
 
+QUEUED = """
+schema = 1
+title = "tiny"
+
+[data]
+kind = "digits"
+
+[network]
+kind = "conv-generator"
+channels = [16, 8]
+noise_dim = 8
+conditioning_dim = 8
+
+[objective]
+kind = "drifting"
+num_classes_per_step = 2
+num_generated = 4
+num_positive = 6
+num_unconditional = 2
+
+[objective.queue]
+kind = "banks"
+class_size = 8
+global_size = 32
+pushes_per_step = 5
+prefilled = false
+underflow = "with-replacement"
+
+[train]
+steps = 12
+seed = 1
+lr = 1e-3
+checkpoint_every = 4
+"""
+
 
 def write(folder: Path, text: str = DENOISE) -> Path:
     """The spec as a file in *folder*."""

@@ -226,10 +226,14 @@ def test_a_number_that_had_been_used_does_not_count(tmp_path, monkeypatch):
         assert held.path.name == "4"
 
 
-def test_a_full_disk_leaves_the_key_free(tmp_path, monkeypatch):
-    """Nobody waits for a holder that could not even say who it is."""
+@pytest.mark.parametrize("num_bytes", [0, 20])
+def test_a_full_disk_leaves_the_key_free(tmp_path, monkeypatch, num_bytes):
+    """Nobody waits for a holder that could not even say who it is, or only half of it."""
+    write = os.write
 
-    def full(*_args):
+    def full(descriptor, data):
+        if num_bytes:
+            return write(descriptor, data[:num_bytes])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:

@@ -41,6 +41,7 @@ from repro.spec.objective import (
     PowerLawAlpha,
     TableAlpha,
 )
+from repro.spec.reals import Banks, NearestPositives, NoQueue
 from repro.spec.sample import (
     AdjacentStrided,
     Ddim,
@@ -133,6 +134,31 @@ def dits() -> st.SearchStrategy[Dit]:
 
 
 @st.composite
+def reals(draw: st.DrawFn) -> dict[str, Any]:
+    """Where the reals of a drifting step come from, for at most ten classes."""
+    num_positive = draw(COUNTS)
+    rules = st.builds(
+        NearestPositives,
+        num_candidates=st.integers(num_positive + 1, 20_000),
+        num_random=st.integers(0, num_positive - 1),
+    )
+    banks = st.builds(
+        Banks,
+        class_size=st.integers(20_000, 30_000),
+        global_size=st.integers(8, 2000),
+        pushes_per_step=st.integers(10, 300),
+        prefilled=st.booleans(),
+        labels=st.sampled_from(["pushed", "distinct"]),
+        underflow=st.sampled_from(["error", "with-replacement"]),
+    )
+    return {
+        "num_positive": num_positive,
+        "nearest_positives": draw(st.none() | rules),
+        "queue": draw(st.just(NoQueue()) | banks),
+    }
+
+
+@st.composite
 def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
     encoded = draw(st.booleans())
     return {
@@ -152,6 +178,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
             num_generated=draw(COUNTS),
             alpha=draw(alphas()),
             **draw(readings()),
+            **draw(reals()),
         ),
     }
 

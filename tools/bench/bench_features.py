@@ -30,7 +30,7 @@ from repro.engine.evaluation.weights import load_weights
 from repro.engine.image_folder import read_folder
 from repro.spec.evaluate import InceptionV3Compat
 
-BATCH_SIZE = 8
+BATCH_SIZE = 32
 PEER_BATCH_SIZE = 32
 TOLERANCE = 2e-5
 PEER = "torch-fidelity 0.4"

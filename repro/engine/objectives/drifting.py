@@ -5,17 +5,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Generator, Tensor, nn
 
 from repro.engine.datasets import Images, Points
 from repro.engine.drift import Statistics, draw_alpha, drift_loss, guidance_weight
+from repro.engine.installed import installed_builder
 from repro.engine.networks.conv_encoder import ConvEncoder
-from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.objectives.images import signed
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.engine.randomness import Randomness, draw, randomness_of
+from repro.engine.reals.nearest import with_nearest_positives
+from repro.engine.reals.source import Reals
+from repro.engine.reals.table import REALS
 from repro.errors import RunError
-from repro.spec.objective import Drifting
+from repro.spec.objective import Drifting, num_candidates
 
 
 def drifting(
@@ -50,8 +54,7 @@ def drifting_images(
         RunError: when the data set has fewer classes than a step draws, or more than the generator
             knows.
     """
-    members = tuple(np.flatnonzero(data.labels == label) for label in range(data.num_classes))
-    present = sum(len(each) > 0 for each in members)
+    present = len(np.unique(data.labels))
     if spec.num_classes_per_step > present:
         msg = (
             f"objective.num_classes_per_step: {spec.num_classes_per_step}, but images of only "
@@ -66,11 +69,11 @@ def drifting_images(
         raise RunError(msg)
     if encoder is not None:
         encoder.eval().requires_grad_(requires_grad=False)
+    build = REALS.get(type(spec.queue)) or installed_builder(spec.queue)
     return DriftingImages(
         spec=spec,
         images=data.images,
-        members=tuple(each for each in members if len(each)),
-        labels=torch.tensor([label for label, each in enumerate(members) if len(each)]),
+        reals=build(spec.queue, data.labels),
         randomness=randomness_of(network_spec, data.shape),
         encoder=encoder,
     )
@@ -85,51 +88,51 @@ def drifting_points(spec: Drifting, *, data: Points, network_spec: Any) -> Objec
 class DriftingImages:
     """Samples of each drawn class drift to reals of the class, off each other and off any reals.
 
-    Reals of a class are all different while the class holds enough. One guidance scale is drawn for
-    each class and given to the generator; its weight on the unconditional reals is what trains it.
+    One guidance scale is drawn for each class and given to the generator; its weight on the
+    unconditional reals is what trains it.
     """
 
     spec: Drifting
     images: np.ndarray
-    members: tuple[np.ndarray, ...]
-    labels: Tensor
+    reals: Reals
     randomness: Randomness
     encoder: ConvEncoder | None
+
+    def state(self) -> Mapping[str, Tensor]:
+        return self.reals.state()
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         spec = self.spec
         device = next(network.parameters()).device
-        drawn = torch.randperm(len(self.labels), generator=generator)[: spec.num_classes_per_step]
-        alpha = draw_alpha(spec.alpha, len(drawn), generator=generator)
-        reals = self._draw_reals(drawn, generator=generator).to(device)
-        num_samples = len(drawn) * spec.num_generated
+        labels = self.reals.next_labels(spec.num_classes_per_step, generator=generator)
+        alpha = draw_alpha(spec.alpha, len(labels), generator=generator)
+        drawn = self.reals.draw(
+            labels,
+            num_own=num_candidates(spec),
+            num_any=spec.num_unconditional,
+            generator=generator,
+        )
+        reals = signed(self.images[drawn.numbers.flatten().numpy()]).to(device)
+        num_samples = len(labels) * spec.num_generated
         noise, *style = draw(self.randomness, num_samples, generator=generator)
         samples = network(
             noise.to(device),
-            self.labels[drawn].repeat_interleave(spec.num_generated).to(device),
+            labels.repeat_interleave(spec.num_generated).to(device),
             alpha.repeat_interleave(spec.num_generated).to(device),
             *(each.to(device) for each in style),
         )
+        generated = self._features(samples)
         with torch.no_grad():
-            real_features = self._features(reals)
-        return summed_loss(
+            real_features = with_nearest_positives(
+                spec, generated=generated, reals=self._features(reals)
+            )
+        out = summed_loss(
             spec,
-            generated=self._features(samples),
+            generated=generated,
             reals=real_features,
             alpha=alpha.to(device),
         )
-
-    def _draw_reals(self, drawn: Tensor, *, generator: Generator) -> Tensor:
-        """For each class P images of it, then U of any: [classes x (P + U), C, H, W]."""
-        spec = self.spec
-        chosen = []
-        for index in drawn.tolist():
-            own = self.members[index]
-            chosen.append(own[draw_indices(len(own), spec.num_positive, generator=generator)])
-            chosen.append(
-                draw_indices(len(self.images), spec.num_unconditional, generator=generator)
-            )
-        return signed(self.images[np.concatenate(chosen)])
+        return evolve(out, values={**out.values, **drawn.underflow})
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         """Vectors [B, L, C] under the key of every space in which samples drift."""

@@ -1,7 +1,7 @@
 """What the training loop asks of an objective."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 from torch import Generator, Tensor, nn
@@ -21,7 +21,7 @@ class LossOut:
 
 
 class Objective(Protocol):
-    """A loss that owns its data and holds no state that a resumed training would miss.
+    """A loss that owns its data; what else it keeps from call to call it tells as `Stateful`.
 
     Everything random comes from *generator* (on the CPU), which the loop derives from the training
     seed, *step* and *micro*: which examples, which noise. *step* counts the updates done before
@@ -32,3 +32,14 @@ class Objective(Protocol):
     def loss(
         self, network: nn.Module, *, step: int, micro: int, generator: Generator
     ) -> LossOut: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An objective whose losses depend on those before: a resumed training needs its state.
+
+    `state` gives the same tensors at every call, always of the same shapes. A loss changes them in
+    place; so does the restoring of a checkpoint, before the first loss.
+    """
+
+    def state(self) -> Mapping[str, Tensor]: ...

@@ -16,8 +16,10 @@ from repro.spec.objective import (
     LinearSchedule,
     PowerLawAlpha,
     TableAlpha,
+    num_candidates,
 )
 from repro.spec.problems import Problem, dotted, repeated
+from repro.spec.reals import Banks, NoQueue
 
 TRAINING = ("data", "network", "objective", "train")
 
@@ -122,6 +124,12 @@ def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Pr
     if points and drifting.alpha != FixedAlpha(value=1.0):
         msg = 'points have no classes to guide by; expected { kind = "fixed", value = 1.0 }'
         yield Problem(("objective", "alpha"), msg)
+    if points and drifting.queue != NoQueue():
+        msg = 'points are drawn afresh; expected { kind = "none" }'
+        yield Problem(("objective", "queue"), msg)
+    if points and drifting.nearest_positives:
+        msg = "points are drawn afresh; expected no choice among them"
+        yield Problem(("objective", "nearest_positives"), msg)
 
 
 def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
@@ -129,6 +137,8 @@ def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
         case Drifting() as drifting:
             yield from _alpha_is_a_law(drifting.alpha)
             yield from _field_has_its_parts(drifting)
+            yield from _nearest_positives_are_a_choice(drifting)
+            yield from _banks_hold_a_step(drifting)
             yield from repeated(drifting.features, ("objective", "features"))
             yield from repeated(drifting.temperatures, ("objective", "temperatures"))
             if not drifting.num_unconditional and _highest_alpha(drifting.alpha) > 1:
@@ -169,6 +179,43 @@ def _field_has_its_parts(field: DriftField) -> Iterator[Problem]:
     if not field.attraction and not field.repulsion:
         msg = "nothing drifts with neither attraction nor repulsion; expected a number above 0"
         yield Problem(("objective", "attraction"), f"{msg}, got {field.attraction}")
+
+
+def _nearest_positives_are_a_choice(drifting: Drifting) -> Iterator[Problem]:
+    if not (rule := drifting.nearest_positives):
+        return
+    path = ("objective", "nearest_positives")
+    if rule.num_candidates <= drifting.num_positive:
+        msg = f"expected more than objective.num_positive = {drifting.num_positive} to choose from"
+        yield Problem((*path, "num_candidates"), f"{msg}, got {rule.num_candidates}")
+    if rule.num_random >= drifting.num_positive:
+        msg = f"expected fewer than objective.num_positive = {drifting.num_positive}"
+        yield Problem((*path, "num_random"), f"{msg}, got {rule.num_random}")
+    space = "pixels" if rule.feature == "pixels" else "encoder"
+    if space not in drifting.features:
+        msg = f'nearest_positives compares by {rule.feature!r}; expected "{space}" among them'
+        yield Problem(("objective", "features"), msg)
+
+
+def _banks_hold_a_step(drifting: Drifting) -> Iterator[Problem]:
+    match drifting.queue:
+        case Banks() as banks:
+            path = ("objective", "queue")
+            own = num_candidates(drifting)
+            if banks.class_size < own:
+                msg = f"expected at least {own}, what a step draws of a class"
+                yield Problem((*path, "class_size"), f"{msg}, got {banks.class_size}")
+            if banks.global_size < drifting.num_unconditional:
+                msg = (
+                    f"expected at least objective.num_unconditional = {drifting.num_unconditional}"
+                )
+                yield Problem((*path, "global_size"), f"{msg}, got {banks.global_size}")
+            if banks.labels == "pushed" and banks.pushes_per_step < drifting.num_classes_per_step:
+                msg = "a step's classes are of what it pushes; expected at least "
+                msg += f"objective.num_classes_per_step = {drifting.num_classes_per_step}"
+                yield Problem((*path, "pushes_per_step"), f"{msg}, got {banks.pushes_per_step}")
+        case _:
+            pass
 
 
 def _highest_alpha(alpha: Any) -> float:

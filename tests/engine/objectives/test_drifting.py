@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attrs import evolve
+from attrs import evolve, frozen
 from torch import Generator, Tensor, nn
 
 from repro.engine import datasets
@@ -16,11 +16,12 @@ from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.dit import dit
 from repro.engine.networks.mlp import mlp
 from repro.engine.objectives.drifting import drifting, summed_loss
-from repro.engine.objectives.objective import LossOut
+from repro.engine.objectives.objective import LossOut, Stateful
 from repro.errors import RunError
 from repro.spec import network as networks
 from repro.spec.data import StandIn, SwissRoll
 from repro.spec.objective import Drifting, FixedAlpha
+from repro.spec.reals import Banks, NearestPositives
 
 GENERATOR = networks.ConvGenerator(noise_dim=4, channels=(8, 8), conditioning_dim=8, num_classes=4)
 SPEC = Drifting(
@@ -30,6 +31,7 @@ SPEC = Drifting(
     num_unconditional=2,
     features=("pixels",),
 )
+HALVES = (slice(0, 32), slice(32, 64))
 TOY_NETWORK = networks.Mlp(noise_dim=8, hidden=(64, 64))
 TOY = Drifting(
     num_classes_per_step=1,
@@ -172,6 +174,81 @@ def test_every_class_is_guided_by_its_own_alpha():
     assert [out.values[f"energy/half/{T}"] for T in ("0.02", "0.05", "0.2")] == pytest.approx(
         expected.energies.flatten().tolist(), rel=1e-4
     )
+
+
+def queued(**changes: Any) -> Drifting:
+    """The step of this page, with reals from small banks."""
+    sizes = {"class_size": 6, "global_size": 12, "pushes_per_step": 5}
+    return evolve(SPEC, queue=Banks(**sizes | changes))
+
+
+def test_a_queue_gives_reals_of_their_class():
+    """Labels, positives and what the generator is asked for belong together."""
+    camera = Camera()
+
+    _, network = step(evolve(queued(), features=("encoder",)), encoder=camera)
+
+    ((_, labels, _),) = network.calls
+    (reals,) = [each for each in camera.shown if len(each) == 3 * (4 + 2)]
+    for label, rows in zip(labels[::5].tolist(), reals.view(3, 6, 1, 8, 8), strict=True):
+        assert pixels(rows, 0)[:4] == [label] * 4
+
+
+@pytest.mark.parametrize(("prefilled", "short"), [(True, 0.0), (False, 3.0)])
+def test_a_queue_tells_its_underflow(*, prefilled: bool, short: float):
+    """A first push of five cannot hold four of each of three classes."""
+    out, _ = step(queued(prefilled=prefilled, underflow="with-replacement"))
+
+    assert out.values["underflow/class"] == short
+    assert out.values["underflow/any"] == 0.0
+
+
+def test_the_state_of_a_drift_is_that_of_its_queue():
+    """Without a queue there is nothing to remember."""
+    with_queue, without = (
+        drifting(spec, data=labelled(), network_spec=GENERATOR) for spec in (queued(), SPEC)
+    )
+
+    assert isinstance(with_queue, Stateful)
+    assert isinstance(without, Stateful)
+    assert set(with_queue.state()) >= {"order", "passed", "by_class.entries"}
+    assert without.state() == {}
+
+
+@frozen
+class Unbuilt:
+    """A queue of a package that can name it and cannot build it."""
+
+    kind = "unbuilt"
+
+
+def test_a_queue_that_nobody_builds_is_refused():
+    """The error says what its package must do."""
+    queue: Any = Unbuilt()
+
+    with pytest.raises(RunError, match="'unbuilt': no installed package builds it"):
+        step(evolve(SPEC, queue=queue))
+
+
+def test_the_nearest_positives_attract():
+    """Of eight candidates a class, the four nearest to its samples are those of the loss."""
+    camera = TwoPlaces()
+    rule = NearestPositives(num_candidates=8, feature="half")
+    spec = evolve(SPEC, features=("encoder",), nearest_positives=rule, alpha=FixedAlpha())
+
+    out, _ = step(evolve(spec, num_unconditional=0), encoder=camera)
+
+    generated, reals = (each.view(3, -1, 64) for each in sorted(camera.shown, key=len))
+    assert (generated.shape[1], reals.shape[1]) == (5, 8)
+    distance = torch.cdist(reals, generated).amin(dim=2)
+    nearest = torch.stack(
+        [seen[order[:4]] for seen, order in zip(reals, distance.argsort(dim=1), strict=True)]
+    )
+    targets = torch.cat([generated, nearest], dim=1)
+    scale = torch.stack(
+        [torch.cdist(generated[:, :, half], targets[:, :, half]) for half in HALVES]
+    ).mean()
+    assert out.values["scale/half"] == pytest.approx(scale.item(), rel=1e-3)
 
 
 def test_a_small_class_repeats_its_reals():

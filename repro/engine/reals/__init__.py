@@ -1,0 +1,1 @@
+"""Where the real examples of a drifting step come from."""
