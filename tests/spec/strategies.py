@@ -41,6 +41,7 @@ from repro.spec.objective import (
     FixedAlpha,
     LinearSchedule,
     PowerLawAlpha,
+    TableAlpha,
 )
 from repro.spec.reals import Banks, NearestPositives, NoQueue
 from repro.spec.sample import (
@@ -91,8 +92,28 @@ def trainings(draw: st.DrawFn, *, parts: int = 8) -> Train:
 
 def alphas() -> st.SearchStrategy[Any]:
     scale = st.floats(1, 9)
-    return st.builds(FixedAlpha, value=scale) | st.tuples(scale, scale).map(
-        lambda two: PowerLawAlpha(low=min(two), high=max(two))
+    return (
+        st.builds(FixedAlpha, value=scale)
+        | st.tuples(scale, scale).map(lambda two: PowerLawAlpha(low=min(two), high=max(two)))
+        | st.sets(scale, min_size=2, max_size=2).map(
+            lambda two: TableAlpha(values=(*two,), probabilities=(0.25, 0.75))
+        )
+    )
+
+
+def readings() -> st.SearchStrategy[dict[str, Any]]:
+    """How else a drift field may be read than as it was released."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "kernel": st.sampled_from(["laplace", "gaussian"]),
+            "normalized_over": st.sampled_from(["both", "targets"]),
+            "weights_enter": st.sampled_from(["affinity", "logits"]),
+            "attraction": st.floats(0.5, 2),
+            "repulsion": st.floats(0, 2),
+            "statistics": st.sampled_from(["batch", "class"]),
+            "over_locations": st.sampled_from(["mean", "sum"]),
+        },
     )
 
 
@@ -178,6 +199,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
             num_classes_per_step=draw(st.integers(1, 10)),
             num_generated=draw(COUNTS),
             alpha=draw(alphas()),
+            **draw(readings()),
             **draw(reals()),
         ),
     }

@@ -1,5 +1,6 @@
 """What the tables of a training must agree on: data, network, encoder, objective, train."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,12 @@ from repro.spec.layout import Layout, doublings, holds_points, layout
 from repro.spec.network import ConvGenerator, Dit, Mlp, UNet2D
 from repro.spec.objective import (
     Denoise,
+    DriftField,
     Drifting,
     FixedAlpha,
     LinearSchedule,
     PowerLawAlpha,
+    TableAlpha,
     num_candidates,
 )
 from repro.spec.problems import Problem, dotted, repeated
@@ -132,7 +135,8 @@ def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Pr
 def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
     match spec.objective:
         case Drifting() as drifting:
-            yield from _alpha_is_ordered(drifting)
+            yield from _alpha_is_a_law(drifting.alpha)
+            yield from _field_has_its_parts(drifting)
             yield from _nearest_positives_are_a_choice(drifting)
             yield from _banks_hold_a_step(drifting)
             yield from repeated(drifting.features, ("objective", "features"))
@@ -148,13 +152,33 @@ def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
             pass
 
 
-def _alpha_is_ordered(drifting: Drifting) -> Iterator[Problem]:
-    match drifting.alpha:
+def _alpha_is_a_law(alpha: Any) -> Iterator[Problem]:
+    path = ("objective", "alpha")
+    match alpha:
         case PowerLawAlpha(low=low, high=high) if low > high:
-            msg = f"expected at least low = {low}, got {high}"
-            yield Problem(("objective", "alpha", "high"), msg)
+            yield Problem((*path, "high"), f"expected at least low = {low}, got {high}")
+        case TableAlpha(values=values, probabilities=probabilities):
+            if len(probabilities) != len(values):
+                msg = f"expected {len(values)} entries, one a value, got {len(probabilities)}"
+                yield Problem((*path, "probabilities"), msg)
+            if not math.isclose(total := math.fsum(probabilities), 1, abs_tol=1e-9):
+                yield Problem((*path, "probabilities"), f"expected a sum of 1, got {total:.9g}")
+            yield from repeated(values, (*path, "values"))
         case _:
             pass
+
+
+def _field_has_its_parts(field: DriftField) -> Iterator[Problem]:
+    """A choice about what is not there would give one field two ids."""
+    if field.normalized_over == "none" and field.coupling != "joint":
+        msg = 'affinities are normalized over "none", so nothing couples targets; expected joint'
+        yield Problem(("objective", "coupling"), f"{msg}, got {field.coupling}")
+    if field.normalized_over == "none" and field.weights_enter != "affinity":
+        msg = 'affinities are normalized over "none", where both are one; expected affinity'
+        yield Problem(("objective", "weights_enter"), f"{msg}, got {field.weights_enter}")
+    if not field.attraction and not field.repulsion:
+        msg = "nothing drifts with neither attraction nor repulsion; expected a number above 0"
+        yield Problem(("objective", "attraction"), f"{msg}, got {field.attraction}")
 
 
 def _nearest_positives_are_a_choice(drifting: Drifting) -> Iterator[Problem]:
@@ -200,6 +224,8 @@ def _highest_alpha(alpha: Any) -> float:
             return value
         case PowerLawAlpha(high=high):
             return high
+        case TableAlpha(values=values):
+            return max(values)
         case _:
             return 1.0
 
