@@ -4,7 +4,8 @@ A kind that an installed package brings (entry-point group `repro.spec.<slot>`) 
 function that the same package names under the same kind in the group `repro.engine`; it takes the
 arguments of its slot below.
 
-- data set: `(spec, cache)` -> `Images` or `Points`
+- data set: `(spec, cache)` -> `Images` or `Points`; latents are made by their stage
+- autoencoder: `(spec)` -> a module, frozen, with `encode` and `decode` as diffusers has them
 - network: `(spec, shape)` -> a module, untrained; shape is (channels, height, width), or (2,). A
   generator is called with what `randomness_of` its spec says, and for images with labels and
   guidance scales after the noise
@@ -19,8 +20,9 @@ from typing import Any
 
 from attrs import frozen
 
-from repro.engine.datasets import LOADERS, Images, Points
+from repro.engine.datasets import LOADERS, EncodedImages, Images, Points
 from repro.engine.installed import installed_builder
+from repro.engine.latents.autoencoder import trained_autoencoder, untrained_autoencoder
 from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.dit import dit
@@ -32,6 +34,7 @@ from repro.engine.objectives.drifting import drifting
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
 from repro.engine.reals.table import REALS
 from repro.engine.samplers.table import DENOISING_SAMPLERS
+from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 
@@ -40,13 +43,15 @@ from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 class Materials:
     """What an objective may draw on; the encoder is trained, or None."""
 
-    data: Images | Points
+    data: Images | EncodedImages | Points
     network: Any
     encoder: Any
 
 
 BUILDERS: Mapping[type, Callable[..., Any]] = {
     **LOADERS,
+    AutoencoderKl: trained_autoencoder,
+    UntrainedAutoencoderKl: untrained_autoencoder,
     ConvGenerator: conv_generator,
     Dit: dit,
     Mlp: lambda spec, shape: mlp(spec),

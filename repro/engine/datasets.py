@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from attrs import frozen
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from repro import digest
 from repro.engine import resources
 from repro.engine.image_folder import read_folder
+from repro.engine.photo_folder import Crops, index_folder
 from repro.engine.resources.tensors import read_tensors, tensors_digest
 from repro.errors import ResourceError
 from repro.spec.data import (
@@ -26,6 +27,7 @@ from repro.spec.data import (
     Digits,
     FashionMnist,
     ImageFolder,
+    ImageNetFolder,
     StandIn,
     SwissRoll,
     TensorFile,
@@ -37,6 +39,15 @@ if TYPE_CHECKING:
 DIGITS_DIGEST = "sha256:ba1ef3342ab20e02a8f081c7ced5300cbac72fa7bbe05e3947debacb8792df83"
 
 
+class ImageArray(Protocol):
+    """uint8 images [N, H, W, C]: an array, or what reads only the images that are taken."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> NDArray[np.uint8]: ...
+
+
 @frozen(kw_only=True, eq=False)
 class Images:
     """Images and their classes, in a fixed order that the digest covers.
@@ -45,7 +56,7 @@ class Images:
     line each, what a person should know of the data.
     """
 
-    images: NDArray[np.uint8]
+    images: ImageArray
     labels: NDArray[np.int64]
     num_classes: int
     digest: str
@@ -55,6 +66,27 @@ class Images:
     def shape(self) -> tuple[int, int, int]:
         """One image as networks see it: channels, height, width."""
         height, width, channels = self.images.shape[1:]
+        return channels, height, width
+
+
+@frozen(kw_only=True, eq=False)
+class EncodedImages:
+    """The latents of images, and the classes of these, in the order of the images.
+
+    `shards` are float32 [n, V, c, h, w] with V views of every image (itself and its mirror image),
+    all shards but the last as long as the first; they stay on the disk until they are read. The
+    digest is that of the manifest that lists them.
+    """
+
+    shards: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
+    num_classes: int
+    digest: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """One latent as networks see it: channels, height, width."""
+        channels, height, width = self.shards[0].shape[2:]
         return channels, height, width
 
 
@@ -163,6 +195,25 @@ def _image_folder(spec: ImageFolder) -> Images:
     return _pinned(data, spec)
 
 
+def _imagenet_folder(spec: ImageNetFolder, cache: Path) -> Images:
+    folder = index_folder(Path(spec.path), cache=cache)
+    found = {"num_images": len(folder.photos), "num_classes": folder.num_classes}
+    data = Images(
+        images=Crops(folder.photos, spec.crop_to),
+        labels=np.array([each.label for each in folder.photos], np.int64),
+        num_classes=folder.num_classes,
+        digest=folder.digest,
+    )
+    other = [
+        f"{spec.path}: {name}: the spec says {getattr(spec, name)}, the folder has {value}"
+        for name, value in found.items()
+        if getattr(spec, name) != value
+    ]
+    if other:
+        raise ResourceError(*other)
+    return _pinned(data, spec)
+
+
 def _tensor_file(spec: TensorFile) -> Images:
     path = Path(spec.path)
     if not path.is_file():
@@ -187,7 +238,7 @@ def _layout(value: NDArray[Any] | None) -> str:
     return f"{value.dtype.name} {list(value.shape)}{low}"
 
 
-def _pinned(data: Images, spec: ImageFolder | TensorFile) -> Images:
+def _pinned(data: Images, spec: ImageFolder | ImageNetFolder | TensorFile) -> Images:
     if data.digest != spec.digest:
         msg = (
             f"{spec.path}: its content is {data.digest}, the spec pins {spec.digest}; restore the "
@@ -222,6 +273,7 @@ LOADERS: Mapping[type, Callable[[Any, Path], Images | Points]] = {
     FashionMnist: lambda spec, cache: _fetched("fashion-mnist", spec.split, cache=cache),
     Digits: lambda spec, cache: _digits(),
     ImageFolder: lambda spec, cache: _image_folder(spec),
+    ImageNetFolder: _imagenet_folder,
     TensorFile: lambda spec, cache: _tensor_file(spec),
     StandIn: lambda spec, cache: _stand_in(spec),
     Checkerboard: lambda spec, cache: _points(spec, checkerboard),

@@ -8,7 +8,7 @@ from repro.ledger.records import Provenance
 from repro.spec import Stage
 from repro.spec.encoder import LibraryEncoder
 
-READING = ("prepare", "reference", "evaluate")
+READING = ("prepare", "encode", "reference", "evaluate")
 """The kinds of stage that read something from outside; an encoder may, too."""
 
 
@@ -35,6 +35,9 @@ def _read(stage: Stage, left: DoneStage) -> Iterator[tuple[str, str]]:
     match stage.kind:
         case "prepare":
             yield f"data {stage.name}", str(left.event.facts["digest"])
+        case "encode":
+            if weights := getattr(stage.spec.autoencoder, "weights", None):
+                yield f"autoencoder {stage.name}", weights
         case "encoder":
             yield f"encoder {stage.name}", str(left.event.facts["digest"])
         case "reference":

@@ -5,17 +5,21 @@ Nothing here loads torch, reads a data set or touches the network.
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from attrs import frozen
 
 from repro.engine import resources
+from repro.engine.latents import files
+from repro.engine.progress import Progress
 from repro.engine.references import shipped_path
+from repro.errors import ResourceError
 from repro.ledger import history
 from repro.ledger.history import SavedTraining
 from repro.ledger.lease import Holder, holder_of
 from repro.spec import Spec, Stage, run_id, stages
-from repro.spec.data import Cifar10, FashionMnist, ImageFolder, TensorFile
+from repro.spec.autoencoder import AutoencoderKl
+from repro.spec.data import Cifar10, FashionMnist, ImageFolder, ImageNetFolder, TensorFile
 from repro.spec.encoder import LibraryEncoder
 from repro.spec.evaluate import FileReference, InceptionV3Compat, ShippedReference
 
@@ -158,25 +162,102 @@ def _at(stage: Stage, *, state: Any, why: str, missing: tuple[str, ...] = ()) ->
     )
 
 
-@frozen(kw_only=True)
-class Need:
-    """An input of a stage that no stage makes: a resource to fetch or a file of the user's."""
+class Need(Protocol):
+    """An input of a stage that no stage makes."""
 
-    name: str
-    fetchable: bool
+    @property
+    def name(self) -> str: ...
 
-    def present(self, cache: Path) -> bool:
-        """Whether it is here; its content is verified when it is read."""
-        if self.fetchable:
-            return resources.present(self.name, cache)
-        return Path(self.name).exists()
+    @property
+    def fetchable(self) -> bool:
+        """Whether `fetch` may bring it, given a network."""
 
     @property
     def how_to_get(self) -> str:
         """One line for a person."""
-        if self.fetchable:
-            return f"{self.name}: {resources.how_to_get(self.name)}"
+
+    def present(self, cache: Path) -> bool:
+        """Whether it is here; its content is verified when it is read."""
+
+    def fetch(self, cache: Path, *, offline: bool, progress: Progress) -> None:
+        """Bring it.
+
+        Raises:
+            ResourceError: says why it cannot be had.
+        """
+
+
+@frozen(kw_only=True)
+class ResourceNeed:
+    """A resource of the table, in the cache."""
+
+    name: str
+    fetchable: bool = True
+
+    @property
+    def how_to_get(self) -> str:
+        return f"{self.name}: {resources.how_to_get(self.name)}"
+
+    def present(self, cache: Path) -> bool:
+        return resources.present(self.name, cache)
+
+    def fetch(self, cache: Path, *, offline: bool, progress: Progress) -> None:
+        resources.fetch(
+            self.name,
+            cache=cache,
+            offline=offline,
+            notify=progress.notify,
+            track=progress.track,
+        )
+
+
+@frozen(kw_only=True)
+class FileNeed:
+    """A file or a folder of the user's."""
+
+    name: str
+    fetchable: bool = False
+
+    @property
+    def how_to_get(self) -> str:
         return f"{self.name}: no such file or folder; put it there or correct the path in the spec"
+
+    def present(self, cache: Path) -> bool:
+        del cache
+        return Path(self.name).exists()
+
+    def fetch(self, cache: Path, *, offline: bool, progress: Progress) -> None:
+        raise ResourceError(self.how_to_get)
+
+
+@frozen(kw_only=True)
+class AutoencoderNeed:
+    """The files of an autoencoder: on the hub, or in a folder of the user's."""
+
+    spec: AutoencoderKl
+
+    @property
+    def name(self) -> str:
+        return files.name_of(self.spec)
+
+    @property
+    def fetchable(self) -> bool:
+        return files.on_hub(self.spec)
+
+    @property
+    def how_to_get(self) -> str:
+        return f"{self.name}: {files.how_to_get(self.spec)}"
+
+    def present(self, cache: Path) -> bool:
+        del cache
+        return files.locate(self.spec) is not None
+
+    def fetch(self, cache: Path, *, offline: bool, progress: Progress) -> None:
+        del cache
+        if offline:
+            raise ResourceError(self.how_to_get)
+        progress.notify(f"{self.name}: asking the hub")
+        files.fetch(self.spec)
 
 
 READ_AGAIN = ("prepare", "encoder")
@@ -186,8 +267,12 @@ READ_AGAIN = ("prepare", "encoder")
 def needs(stage: Stage, plan: Mapping[str, Stage]) -> tuple[Need, ...]:
     """The inputs of a stage of *plan* that no stage makes; training opens some of them again."""
     read = [stage.spec]
+    below = [plan[each] for each in stage.inputs if each in plan]
     if stage.kind in ("train", "encoder"):
-        read += [plan[each].spec for each in stage.inputs if plan[each].kind in READ_AGAIN]
+        read += [each.spec for each in below if each.kind in READ_AGAIN]
+    if stage.kind == "sample":  # latents are decoded
+        made = [plan[each] for trained in below for each in trained.inputs]
+        read += [each.spec.autoencoder for each in made if each.kind == "encode"]
     found = {need.name: need for part in parts(read) if (need := _need(part))}
     return tuple(found.values())
 
@@ -225,20 +310,15 @@ def parts(value: Any) -> Sequence[Any]:
 
 def _need(part: Any) -> Need | None:
     match part:
-        case Cifar10():
-            return Need(name="cifar10", fetchable=True)
-        case FashionMnist():
-            return Need(name="fashion-mnist", fetchable=True)
+        case Cifar10() | FashionMnist():
+            return ResourceNeed(name=part.kind)
         case ShippedReference(name=name):
-            return Need(name=str(shipped_path(name)), fetchable=False)
-        case (
-            ImageFolder(path=path)
-            | TensorFile(path=path)
-            | FileReference(path=path)
-            | LibraryEncoder(path=path)
-        ):
-            return Need(name=path, fetchable=False)
+            return FileNeed(name=str(shipped_path(name)))
+        case ImageFolder() | ImageNetFolder() | TensorFile() | FileReference() | LibraryEncoder():
+            return FileNeed(name=part.path)
+        case AutoencoderKl():
+            return AutoencoderNeed(spec=part)
         case InceptionV3Compat(inception_weights="standard"):
-            return Need(name="inception", fetchable=True)
+            return ResourceNeed(name="inception")
         case _:
             return None

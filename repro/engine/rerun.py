@@ -192,13 +192,17 @@ def _absolute(value: Any) -> Any:
     match value:
         case Mapping():
             return {
-                key: str(Path(item).absolute()) if key == "path" else _absolute(item)
+                key: str(Path(item).absolute()) if _leads_to_a_file(key, item) else _absolute(item)
                 for key, item in value.items()
             }
         case list() | tuple():
             return [_absolute(item) for item in value]
         case _:
             return value
+
+
+def _leads_to_a_file(key: str, value: Any) -> bool:
+    return key == "path" or (key == "repository" and Path(value).is_dir())
 
 
 def _require_fresh(folder: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from repro.engine import resources
 from repro.engine.device import computing, resolve, torch_as_used
 from repro.engine.execution import Execution
 from repro.engine.inputs import inputs
@@ -301,13 +300,7 @@ def _do(execution: Execution, stage: Stage, held: Lease) -> None:
     try:
         for need in needs(stage, execution.stages):
             if need.fetchable and not need.present(execution.cache):
-                resources.fetch(
-                    need.name,
-                    cache=execution.cache,
-                    offline=execution.offline,
-                    notify=execution.progress.notify,
-                    track=execution.progress.track,
-                )
+                need.fetch(execution.cache, offline=execution.offline, progress=execution.progress)
         from repro.engine.stages.table import STAGES
 
         facts = STAGES[stage.kind](execution, stage)

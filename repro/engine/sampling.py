@@ -5,7 +5,7 @@ included; modulo the classes it is the image's label. Kernels round by the size 
 network call has the same number of rows: the last batch is filled up with images that are dropped.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,9 +20,7 @@ from repro.engine.randomness import Randomness, draw_each
 from repro.engine.seeds import normal, per_image
 from repro.errors import RunError
 from repro.spec.objective import Denoise, Objective
-from repro.spec.sample import FromCheckpoint, OneStep
-
-QUANTISATION = "round-half-even"
+from repro.spec.sample import FromCheckpoint, OneStep, Quantisation
 
 
 @frozen(kw_only=True, eq=False)
@@ -44,8 +42,9 @@ def sample_images(
     num_classes: int,
     batch_size: int,
     advance: Advance,
+    decode: Callable[[Tensor], Tensor] | None = None,
 ) -> Samples:
-    """Make the images of *spec* on the network's device.
+    """Make the images of *spec* on the network's device; *decode* makes images of its latents.
 
     *objective* says what the network was trained to predict; *randomness* is what each image draws
     from its own generator before the first call. *advance* is told how many images each batch has
@@ -71,7 +70,8 @@ def sample_images(
             )
             made = _sampled(spec, calls, batch, objective=objective)
             added = min(batch_size, spec.num_samples - len(images) * batch_size)
-            images.append(quantise(made[:added]))
+            decoded = made if decode is None else decode(made)
+            images.append(quantise(decoded[:added], rule=spec.quantisation))
             advance(added)
     return Samples(
         images=np.concatenate(images),
@@ -81,8 +81,8 @@ def sample_images(
     )
 
 
-def quantise(images: Tensor) -> NDArray[np.uint8]:
-    """Images [B, C, H, W] in [-1, 1] as bytes [B, H, W, C], halves rounded to the even byte.
+def quantise(images: Tensor, *, rule: Quantisation = "round-half-even") -> NDArray[np.uint8]:
+    """Images [B, C, H, W] as bytes [B, H, W, C]: clamped to [-1, 1], then rounded or truncated.
 
     Raises:
         RunError: when a value is not finite; a byte would hide it.
@@ -93,7 +93,8 @@ def quantise(images: Tensor) -> NDArray[np.uint8]:
             "sampler needs clip = true"
         )
         raise RunError(msg)
-    scaled = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    scaled = ((images + 1) * 127.5).clamp(0, 255)
+    scaled = (scaled.round() if rule == "round-half-even" else scaled.floor()).to(torch.uint8)
     pixels: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return pixels
 

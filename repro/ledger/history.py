@@ -40,6 +40,9 @@ _MAX_KNOWN = 1 << 16
 _STAGE_ID = re.compile(rb'"stage_id":"([^"]+)"')
 _EXECUTION_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
 
+PARTS = frozenset({"latents"})
+"""The roles of files that a stage leaves one by one, and goes on from when it was cut off."""
+
 Status = Literal["running", "open", "done", "failed", "interrupted"]
 
 
@@ -77,6 +80,15 @@ class SavedTraining:
     execution_id: str
     checkpoints: tuple[Checkpoint, ...]
     provenance: Mapping[str, Provenance] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class SavedArtifacts:
+    """What one execution left of a stage that keeps its work in parts, in order of their names."""
+
+    execution_id: str
+    artifacts: tuple[Artifact, ...]
+    provenance: Mapping[str, Provenance]
 
 
 def require(root: Path) -> None:
@@ -278,6 +290,28 @@ def saved_training(root: Path, stage_id: str, *, rehearsal: bool = False) -> Sav
     return max(found, key=lambda each: (each.checkpoints[-1].step, each.execution_id), default=None)
 
 
+def saved_artifacts(
+    root: Path, stage_id: str, *, role: str, rehearsal: bool = False
+) -> SavedArtifacts | None:
+    """The execution of a stage that left most files in this role; of equals, the newest.
+
+    They are those before the first one that is gone. Those of two executions are never mixed: one
+    that went on records the files before it once more.
+    """
+    gone = removed(root)
+    found = [
+        SavedArtifacts(
+            execution_id=execution_id,
+            artifacts=_still_there(root, mine, gone=_removed_of(execution_id, gone)),
+            provenance={each.provider: each for each in said if isinstance(each, Provenance)},
+        )
+        for execution_id, said in _said(root, [stage_id], rehearsal=rehearsal)
+        if (mine := _in_role(said, stage_id, role))
+    ]
+    best = max(found, key=lambda each: (len(each.artifacts), each.execution_id), default=None)
+    return best if best and best.artifacts else None
+
+
 def broken(root: Path, stage_ids: Collection[str]) -> list[tuple[Path, str]]:
     """The broken segments that name one of these stages, each with what broke it."""
     found = []
@@ -441,6 +475,22 @@ def _intact(
             ),
             (by_step[step] for step in sorted(by_step)),
         )
+    )
+
+
+def _in_role(said: list[Record], stage_id: str, role: str) -> list[Artifact]:
+    """The files of a stage in one role, in order of their names."""
+    named = [each for each in said if isinstance(each, Artifact) and each.stage_id == stage_id]
+    mine = {each.name: each for each in named if each.role == role}
+    return [mine[name] for name in sorted(mine)]
+
+
+def _still_there(
+    root: Path, artifacts: list[Artifact], *, gone: frozenset[str]
+) -> tuple[Artifact, ...]:
+    """The files before the first one that is gone."""
+    return tuple(
+        takewhile(lambda each: each.sha256 not in gone and _there(root, each.sha256), artifacts)
     )
 
 

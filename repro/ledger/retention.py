@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import frozen
 
-from repro.ledger import accounts
+from repro.ledger import accounts, history
 from repro.ledger.accounts import Account
 from repro.ledger.records import Checkpoint, Measurement
 
@@ -261,6 +261,7 @@ class _Needs:
                     yield from self._left(account, stage, everything=True)
                 if not doers:
                     yield from self._furthest(self._savers.get((purpose, stage), []), stage)
+                    yield from self._most_parts(purpose, stage)
 
     def _below(self, account: Account, stages: Iterable[str]) -> Iterator[str]:
         """What these stages of an execution left, and all that they build on."""
@@ -306,6 +307,24 @@ class _Needs:
         able = [(each[-1].step, name, each) for each, name in saved if each]
         for checkpoint in max(able, default=(0, "", []))[2]:
             yield from _texts(checkpoint.weights, checkpoint.state)
+
+    def _most_parts(self, purpose: str, stage: str) -> Iterator[str]:
+        """The parts that the stage can go on from, as `history.saved_artifacts` finds them."""
+        able = [
+            (len(parts), account.execution_id, parts)
+            for account in self._said
+            if account.start.purpose == purpose and (parts := self._parts(account, stage))
+        ]
+        yield from max(able, default=(0, "", []))[2]
+
+    def _parts(self, account: Account, stage: str) -> list[str]:
+        found = {
+            each.name: each.sha256
+            for each in account.artifacts
+            if each.stage_id == stage and each.role in history.PARTS
+        }
+        ordered = (found[name] for name in sorted(found))
+        return list(takewhile(lambda sha256: sha256 in self._stored, ordered))
 
     def _intact(self, account: Account, stage: str) -> list[Checkpoint]:
         by_step = {each.step: each for each in account.checkpoints if each.stage_id == stage}

@@ -4,13 +4,17 @@ from typing import ClassVar, Literal
 
 from attrs import frozen
 
+from repro.spec.autoencoder import Autoencoder
 from repro.spec.fields import (
     MAX_IMAGES,
+    MAX_SIDE,
     content_digest,
     count,
     image_channels,
     location,
     non_negative,
+    positive,
+    random_seed,
     side,
 )
 
@@ -72,6 +76,30 @@ class ImageFolder:
 
 
 @frozen(kw_only=True)
+class ImageNetFolder:
+    r"""Photographs in sub-folders, one a class, sorted by name: the layout of ImageNet.
+
+    JPEG, of any size, is allowed: this is for training data, of which no pixel is measured. Each
+    image is cropped at its centre to `crop_to` x `crop_to` RGB, as guided diffusion does it
+    (Dhariwal & Nichol 2021). `digest` pins the bytes of all files: it is the SHA-256 digest of what
+    `sha256sum` prints for them in the order of their paths. In a folder that holds nothing else
+
+        find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
+
+    prints it. `num_classes` and `num_images` say what to expect; the defaults are those of
+    ImageNet's training set, whose validation set has 50,000 images (sort them into classes first).
+    """
+
+    kind: ClassVar = "imagenet-folder"
+
+    path: str = location()
+    digest: str = content_digest()
+    crop_to: int = side(default=256)
+    num_classes: int = count(default=1000)
+    num_images: int = count(default=1_281_167, most=MAX_IMAGES)
+
+
+@frozen(kw_only=True)
 class TensorFile:
     """A safetensors file: `images` (uint8, [N, H, W, C]), optionally `labels` (int64, [N])."""
 
@@ -94,6 +122,40 @@ class StandIn:
     num_images: int = count(default=256, most=MAX_IMAGES)
 
 
+ImageSet = Cifar10 | FashionMnist | Digits | ImageFolder | ImageNetFolder | TensorFile | StandIn
+"""Whatever holds pixels."""
+
+
+@frozen(kw_only=True)
+class Latents:
+    """Images encoded once, before training: `scaling_factor` times a draw from each posterior.
+
+    With `flips` an image and its mirror image are encoded, and training takes either at random.
+    `posterior` says whether the latent is drawn, from a generator of the image's own that `seed`
+    and its number make, or is the mean. Images are enlarged to `enlarge_to` pixels a side first
+    (bicubic), if that is given.
+    """
+
+    kind: ClassVar = "latents"
+
+    images: ImageSet
+    autoencoder: Autoencoder
+    enlarge_to: int | None = count(default=None, most=MAX_SIDE)
+    posterior: Literal["sample", "mean"] = "sample"
+    flips: bool = True
+    scaling_factor: float = positive(default=0.18215)
+    seed: int = random_seed(default=0)
+
+
 Dataset = (
-    Cifar10 | FashionMnist | Digits | Checkerboard | SwissRoll | ImageFolder | TensorFile | StandIn
+    Cifar10
+    | FashionMnist
+    | Digits
+    | Checkerboard
+    | SwissRoll
+    | ImageFolder
+    | ImageNetFolder
+    | TensorFile
+    | StandIn
+    | Latents
 )

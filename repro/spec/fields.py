@@ -27,9 +27,9 @@ MAX_WIDTH = 65_536
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
-def added(default: Any) -> Any:
+def added(default: Any, *, validator: Any = None) -> Any:
     """A field that came after ids were given out: absent from them at its default."""
-    return field(default=default, metadata={ADDED: True})
+    return field(default=default, validator=validator, metadata={ADDED: True})
 
 
 def note(default: Any) -> Any:

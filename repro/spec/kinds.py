@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 from attrs import has
 
-from repro.spec.data import Dataset
+from repro.spec.autoencoder import Autoencoder
+from repro.spec.data import Dataset, ImageSet
 from repro.spec.encoder import Encoder, SingleEncoder
 from repro.spec.evaluate import Extractor, Metric, Reference
 from repro.spec.network import Network
@@ -24,6 +25,8 @@ from repro.spec.train import EmaLaw, LrSchedule
 SLOTS = MappingProxyType(
     {
         "dataset": Dataset,
+        "image-set": ImageSet,
+        "autoencoder": Autoencoder,
         "network": Network,
         "encoder": Encoder,
         "single-encoder": SingleEncoder,

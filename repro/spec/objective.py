@@ -10,8 +10,11 @@ from repro.spec.fields import (
     MAX_STEPS,
     above,
     added,
+    at_least,
     between,
     count,
+    each,
+    finite,
     fraction,
     non_negative,
     not_empty,
@@ -44,33 +47,79 @@ class PowerLawAlpha:
     point_mass: float = fraction(default=0.0)
 
 
-Alpha = FixedAlpha | PowerLawAlpha
+@frozen(kw_only=True)
+class TableAlpha:
+    """Guidance scale `values[i]` with probability `probabilities[i]`; these sum to one."""
+
+    kind: ClassVar = "table"
+
+    values: tuple[float, ...] = field(validator=[not_empty, each(finite), each(at_least(1))])
+    probabilities: tuple[float, ...] = several(between(0, 1))
+
+
+Alpha = FixedAlpha | PowerLawAlpha | TableAlpha
 Rule = Literal["official", "algorithm-2"]
+Kernel = Literal["laplace", "gaussian"]
 Coupling = Literal["joint", "separate"]
+NormalizedOver = Literal["both", "targets", "none"]
+WeightsEnter = Literal["affinity", "logits"]
+StatisticsOf = Literal["batch", "class"]
+OverLocations = Literal["mean", "sum"]
 
 AFFINITY_FLOORS: Mapping[Rule, float] = {"official": 1e-6, "algorithm-2": 0.0}
-"""The lower bound of affinities in the released code; Algorithm 2 as printed has none."""
+"""The lower bound of squared affinities in the released code; Algorithm 2 as printed has none."""
 
 
 @frozen(kw_only=True)
-class Drifting:
+class DriftField:
+    """How generated vectors drift (Deng et al. 2026, arXiv 2602.04770).
+
+    The defaults are what the paper's authors released. An affinity is a kernel of a distance d, at
+    every temperature T: exp(-d/T) (`laplace`) or exp(-(d/T)^2 / 2) (`gaussian`), normalized over
+    the targets and over the generated vectors, of which the geometric mean is taken (`both`), over
+    the `targets` alone, or not at all (`none`).
+
+    `rule` is the released code (`official`: distances divided by their mean, the drift of every
+    temperature by its root mean square) or the paper's Algorithm 2 on raw distances. `coupling`
+    says whether the softmax over targets runs over positives and negatives together.
+    `affinity_floor` bounds the square of an affinity from below, under `both` the product of the
+    two softmaxes; left out, it is the rule's own: 1e-6, and 0 in Algorithm 2.
+
+    The weight w of an unconditional negative multiplies its affinities, where it equals w copies
+    (`weights_enter` is `affinity`), or is added to its `logits` as log w, where it acts as sqrt(w)
+    under `both`. `attraction` and `repulsion` are factors of V+ and V-. `statistics` are taken over
+    the whole `batch`, all processes included, or over the rows of each `class`.
+    """
+
+    rule: Rule = "official"
+    temperatures: tuple[float, ...] = several(above(0), default=(0.02, 0.05, 0.2))
+    coupling: Coupling = "joint"
+    affinity_floor: float = non_negative(
+        default=Factory(lambda self: AFFINITY_FLOORS[self.rule], takes_self=True)
+    )
+    kernel: Kernel = added("laplace")
+    normalized_over: NormalizedOver = added("both")
+    weights_enter: WeightsEnter = added("affinity")
+    attraction: float = added(1.0, validator=[finite, at_least(0)])
+    repulsion: float = added(1.0, validator=[finite, at_least(0)])
+    statistics: StatisticsOf = added("batch")
+
+
+@frozen(kw_only=True)
+class Drifting(DriftField):
     """Stop-gradient regression on the drift field (Deng et al. 2026, arXiv 2602.04770).
 
     Every step draws `num_classes_per_step` classes and for each `num_generated` samples (N),
     `num_positive` reals of the class (P) and `num_unconditional` reals of any class (U).
     `features` names the spaces in which samples drift: what the network puts out (`pixels`, for
-    points their coordinates) and the stages of the frozen encoder. `rule` is the authors' released
-    code (`official`, with distances and drifts normalized over the batch) or the paper's
-    Algorithm 2 on raw distances. `affinity_floor` bounds the product of the two softmaxes from
-    below; left out, it is the rule's own: 1e-6, and 0 in Algorithm 2. `coupling` says whether the
-    softmax over targets runs over positives and negatives together. Reals come from the whole
-    data set or from a `queue`; with `nearest_positives` a class has more candidates than positives.
+    points their coordinates) and the stages of the frozen encoder. The loss of a feature is a
+    `mean` over its locations, or their `sum` (`over_locations`); features are summed. Reals come
+    from the whole data set or from a `queue`; with `nearest_positives` a class has more candidates
+    than positives.
     """
 
     kind: ClassVar = "drifting"
 
-    rule: Rule = "official"
-    temperatures: tuple[float, ...] = several(above(0), default=(0.02, 0.05, 0.2))
     features: tuple[Literal["pixels", "encoder"], ...] = field(
         default=("pixels",), validator=not_empty
     )
@@ -79,10 +128,7 @@ class Drifting:
     num_positive: int = count(default=32, rehearsal=4)
     num_unconditional: int = count(default=8, rehearsal=2, least=0)
     alpha: Alpha = PowerLawAlpha()
-    coupling: Coupling = "joint"
-    affinity_floor: float = non_negative(
-        default=Factory(lambda self: AFFINITY_FLOORS[self.rule], takes_self=True)
-    )
+    over_locations: OverLocations = added("mean")
     queue: Queue = added(NoQueue())
     nearest_positives: NearestPositives | None = added(None)
 
@@ -147,7 +193,8 @@ class MaskedAutoencoding:
     Each patch of `mask_patch` x `mask_patch` inputs of the network is hidden with probability
     `mask_ratio`; the error is summed over channels and averaged over the hidden places. Before
     that, images are cropped to a random part of at least `least_area` (1: the whole image), as
-    large again, and mirrored with probability 1/2 if `flip`.
+    large again, and mirrored with probability 1/2 if `flip`. Latents are taken as they were
+    encoded: `least_area` is 1, `flip` is off, and any view of an image (`data.flips`) is drawn.
     """
 
     kind: ClassVar = "masked-autoencoding"

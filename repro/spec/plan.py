@@ -11,7 +11,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from repro import digest
-from repro.spec.data import Dataset
+from repro.spec.data import Dataset, Latents
 from repro.spec.document import SCHEMA, Spec
 from repro.spec.encoder import (
     Encoder,
@@ -48,6 +48,7 @@ from repro.spec.train import Train, checkpoint_steps
 StageKind = Literal[
     "reference",
     "prepare",
+    "encode",
     "encoder",
     "train",
     "export",
@@ -182,10 +183,11 @@ def _stages(spec: Spec) -> Iterator[Stage]:
 def _training(spec: Spec) -> Iterator[Stage]:
     if not (spec.data and spec.network and spec.objective and spec.train):
         return
-    inputs = [prepared := _prepare(spec.data)]
-    yield prepared
+    *before, data = _data(spec.data)
+    inputs = [data]
+    yield from (*before, data)
     for _, _, each in singles(spec.encoder):
-        *before, encoder = _encoder(each, prepared)
+        *before, encoder = _encoder(each, data)
         yield from (*before, encoder)
         inputs.append(encoder)
     part = Training(
@@ -199,7 +201,7 @@ def _training(spec: Spec) -> Iterator[Stage]:
         yield _stage("export", Export(network=spec.network), [trained], name=spec.network.kind)
 
 
-def _encoder(encoder: SingleEncoder, prepared: Stage) -> Iterator[Stage]:
+def _encoder(encoder: SingleEncoder, data: Stage) -> Iterator[Stage]:
     """The stages of an encoder; the last leaves it."""
     match encoder:
         case PretrainedEncoder(run=run):
@@ -207,7 +209,7 @@ def _encoder(encoder: SingleEncoder, prepared: Stage) -> Iterator[Stage]:
         case LibraryEncoder():
             yield _stage("encoder", encoder, [], name=encoder.model or encoder.library)
         case _:
-            yield _stage("encoder", encoder, [prepared], name=encoder.kind)
+            yield _stage("encoder", encoder, [data], name=encoder.kind)
 
 
 def _encoder_keys(encoder: Encoder | None) -> tuple[EncoderKeys, ...]:
@@ -263,6 +265,16 @@ def _sample(
         case _:
             pass
     yield _stage("sample", Sampling(sample=sample, checkpoint=step), inputs, name=name)
+
+
+def _data(data: Dataset) -> Iterator[Stage]:
+    """What makes the data of a training; the last stage has them."""
+    if not isinstance(data, Latents):
+        yield _prepare(data)
+        return
+    prepared = _prepare(data.images)
+    yield prepared
+    yield _stage("encode", data, [prepared], name=f"{prepared.name}-latents")
 
 
 def _prepare(data: Dataset) -> Stage:

@@ -1,8 +1,9 @@
 """A spec made small: the same stages and kinds, in minutes on a CPU.
 
 Sizes are capped where a field says so (`rehearsal=`). Data become a stand-in of the same layout,
-ready-made references become statistics of one, and the extractor needs no weights. Two steps of a
-sampler cannot pass calibration, so they may be biased here; nothing measured is evidence.
+ready-made references become statistics of one, and extractor and autoencoder need no weights. Two
+steps of a sampler cannot pass calibration, so they may be biased here; nothing measured is
+evidence.
 """
 
 import math
@@ -10,15 +11,8 @@ from typing import Any
 
 from attrs import evolve, fields, has
 
-from repro.spec.data import (
-    Cifar10,
-    Dataset,
-    Digits,
-    FashionMnist,
-    ImageFolder,
-    StandIn,
-    TensorFile,
-)
+from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoencoderKl
+from repro.spec.data import ImageSet, Latents, StandIn
 from repro.spec.document import Spec
 from repro.spec.encoder import LibraryEncoder, PretrainedEncoder, singles
 from repro.spec.evaluate import (
@@ -30,7 +24,7 @@ from repro.spec.evaluate import (
     ShippedReference,
 )
 from repro.spec.fields import REHEARSAL
-from repro.spec.layout import LEAST_GRID, doublings, layout
+from repro.spec.layout import LEAST_GRID, doublings, layout, reduction
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
 from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
@@ -67,6 +61,8 @@ def _small(value: Any, files: StandIn) -> Any:
 def _smaller(value: Any, files: StandIn) -> Any:
     if isinstance(value, tuple):
         return tuple(_small(item, files) for item in value)
+    if isinstance(value, ImageSet):
+        return _stand_in(value, files)
     if not has(type(value)):
         return value
     changes = {}
@@ -89,21 +85,21 @@ def _capped(value: Any, cap: int) -> Any:
 
 def _replaced(value: Any, files: StandIn) -> Any:
     match value:
-        case Cifar10() | FashionMnist() | Digits() | StandIn() | ImageFolder() | TensorFile():
-            return _stand_in(value, files)
         case ShippedReference() | FileReference():
             return DatasetReference(data=files, num_features=NUM_FEATURES)
         case InceptionV3Compat():
             return InceptionV3Compat(inception_weights="none")
+        case AutoencoderKl(architecture=architecture):
+            return UntrainedAutoencoderKl(architecture=architecture)
         case Ddpm() | Ddim() | AdjacentStrided() | MeanScaled():
             return evolve(value, allow_biased=True)
-        case UNet2D(norm_groups=groups, channels=channels):
-            return evolve(value, norm_groups=math.gcd(groups, *channels))
+        case UNet2D() | KlArchitecture():
+            return evolve(value, norm_groups=math.gcd(value.norm_groups, *value.channels))
         case _:
             return value
 
 
-def _stand_in(data: Dataset, files: StandIn) -> StandIn:
+def _stand_in(data: ImageSet, files: StandIn) -> StandIn:
     shape = layout(data)
     if shape is None:
         return files
@@ -119,6 +115,11 @@ def _stand_in(data: Dataset, files: StandIn) -> StandIn:
 
 def _assumed_layout(spec: Spec) -> StandIn:
     """What stands in for files that must be opened to know their layout: what the network makes."""
+    match spec.data:
+        case Latents(autoencoder=autoencoder):
+            larger = reduction(autoencoder) or 1
+        case _:
+            larger = 1
     match spec.network:
         case ConvGenerator(channels=channels, num_classes=num_classes):
             side = COARSEST_SIDE * doublings(channels)
@@ -128,7 +129,7 @@ def _assumed_layout(spec: Spec) -> StandIn:
             side = StandIn().height
         case _:
             side, num_classes = StandIn().height, StandIn().num_classes
-    side *= _enlargement(side, spec)
+    side *= _enlargement(side, spec) * larger
     return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
 
 

@@ -7,6 +7,7 @@ from attrs import frozen
 from repro.spec.data import Dataset
 from repro.spec.fields import (
     MAX_IMAGES,
+    added,
     count,
     image_channels,
     non_negative,
@@ -69,13 +70,20 @@ class MeanScaled:
     allow_biased: bool = False
 
 
+Quantisation = Literal["round-half-even", "truncate"]
+"""How a value in [-1, 1] becomes a byte, after clamping: to the nearest, or to the one below."""
+
 DenoisingSampler = Ddpm | Ddim | AdjacentStrided | MeanScaled
 Sampler = OneStep | Ddpm | Ddim | AdjacentStrided | MeanScaled
 
 
 @frozen(kw_only=True)
 class FromCheckpoint:
-    """Images of the trained network. Label i is `seed + i` modulo the classes, so all are even."""
+    """Images of the trained network. Label i is `seed + i` modulo the classes, so all are even.
+
+    A network that makes latents has them decoded by the autoencoder of its data. Images are clamped
+    to [-1, 1] and quantised; the drifting paper truncates, which is evidence in no table here.
+    """
 
     kind: ClassVar = "checkpoint"
 
@@ -83,6 +91,7 @@ class FromCheckpoint:
     num_samples: int = count(rehearsal=8, least=2, most=MAX_IMAGES)
     seed: int = random_seed(default=0)
     weights: Literal["ema", "raw"] = "ema"
+    quantisation: Quantisation = added("round-half-even")
 
 
 @frozen(kw_only=True)

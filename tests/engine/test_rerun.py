@@ -151,6 +151,32 @@ def test_the_paths_of_inputs_come_from_the_spec_file(root, tmp_path, monkeypatch
 
 
 @pytest.mark.usefixtures("fails")
+@pytest.mark.parametrize("there", [True, False])
+def test_an_autoencoder_in_a_folder_is_found_again_and_one_of_the_hub_too(
+    root, tmp_path, monkeypatch, there
+):
+    """A folder becomes absolute; a name of the hub stays one, with its revision."""
+    monkeypatch.chdir(tmp_path)
+    if there:
+        (tmp_path / "some" / "vae").mkdir(parents=True)
+    coder = f'kind = "autoencoder-kl", repository = "some/vae", weights = "sha256:{"0" * 64}"'
+    data = (
+        'kind = "latents"\nimages = { kind = "cifar10" }\n'
+        f'autoencoder = {{ {coder}, revision = "old" }}'
+    )
+    path = tiny.write(tmp_path, tiny.DENOISE.replace('kind = "digits"', data))
+    execution_id = recorded(root, path)
+
+    with pytest.raises(RunError):
+        again(root, execution_id)
+
+    (written,) = root.glob("reruns/*/specs/toy/tiny.toml")
+    found = dump(load(written)[0])["data"]["autoencoder"]
+    assert found["repository"] == (str(tmp_path / "some" / "vae") if there else "some/vae")
+    assert found["revision"] == "old"
+
+
+@pytest.mark.usefixtures("fails")
 def test_values_of_the_command_line_count(root, tmp_path):
     """A spec file and its `--set` name the run together."""
     path = folder_spec(tmp_path, "images")

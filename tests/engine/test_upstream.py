@@ -45,6 +45,11 @@ checkpoint_every = 4
 """
 DIGITS = '[data]\nkind = "digits"\n'
 DATA = MAE[MAE.index("[data]") : MAE.index("[network]")]
+CODER = """
+[data.autoencoder]
+kind = "autoencoder-kl-untrained"
+architecture = { channels = [4, 8], layers_per_block = 1, norm_groups = 2 }
+"""
 NETWORK = networks.Mae(width=4, blocks=(1, 2, 1, 1), num_classes=10)
 ENCODER = """[encoder]
 kind = "pretrained"
@@ -126,6 +131,29 @@ def test_the_generator_drifts_in_the_exported_maps(folder):
             *("norm_x", "pixels"),
         )
     )
+
+
+def on_latents(text: str) -> str:
+    """The same spec on latents of the images, which are twice as large."""
+    images = 'images = { kind = "stand-in", height = 32, width = 32, num_images = 40 }'
+    data = f'[data]\nkind = "latents"\n{images}\n{CODER}\n'
+    return text.replace(DATA, data)
+
+
+def test_a_generator_of_latents_drifts_in_features_of_latents(tmp_path):
+    """Both runs learn from the same encoding, made once."""
+    spec = write(tmp_path)
+    whole = "least_area = 1\nflip = false\nbatch_size"
+    (tmp_path / "mae.toml").write_text(on_latents(MAE).replace("batch_size", whole, 1), "utf-8")
+    spec.write_text(on_latents(spec.read_text("utf-8")), encoding="utf-8")
+
+    (outcome,) = run([spec], root=tmp_path / "ledger", cache=tmp_path / "cache")
+
+    assert outcome.problems == ()
+    statement = "SELECT stage_kind FROM stage_events WHERE event = 'done' ORDER BY seq"
+    kinds = ("prepare", "encode", "train", "export", "train")
+    assert query(tmp_path / "ledger", statement).rows == tuple((each,) for each in kinds)
+    assert artifact(tmp_path / "ledger", "export", "encoder").facts["channels"] == 4
 
 
 def test_an_interrupted_generator_finds_its_encoder(tmp_path, monkeypatch):

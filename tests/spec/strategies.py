@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from repro.spec import Spec
+from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoencoderKl
 from repro.spec.checks import check
 from repro.spec.data import (
     Checkerboard,
@@ -14,6 +15,7 @@ from repro.spec.data import (
     Digits,
     FashionMnist,
     ImageFolder,
+    Latents,
     StandIn,
     SwissRoll,
 )
@@ -50,6 +52,7 @@ from repro.spec.objective import (
     LinearSchedule,
     MaskedAutoencoding,
     PowerLawAlpha,
+    TableAlpha,
 )
 from repro.spec.reals import Banks, NearestPositives, NoQueue
 from repro.spec.sample import (
@@ -100,8 +103,46 @@ def trainings(draw: st.DrawFn, *, parts: int = 8) -> Train:
 
 def alphas() -> st.SearchStrategy[Any]:
     scale = st.floats(1, 9)
-    return st.builds(FixedAlpha, value=scale) | st.tuples(scale, scale).map(
-        lambda two: PowerLawAlpha(low=min(two), high=max(two))
+    return (
+        st.builds(FixedAlpha, value=scale)
+        | st.tuples(scale, scale).map(lambda two: PowerLawAlpha(low=min(two), high=max(two)))
+        | st.sets(scale, min_size=2, max_size=2).map(
+            lambda two: TableAlpha(values=(*two,), probabilities=(0.25, 0.75))
+        )
+    )
+
+
+def readings() -> st.SearchStrategy[dict[str, Any]]:
+    """How else a drift field may be read than as it was released."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "kernel": st.sampled_from(["laplace", "gaussian"]),
+            "normalized_over": st.sampled_from(["both", "targets"]),
+            "weights_enter": st.sampled_from(["affinity", "logits"]),
+            "attraction": st.floats(0.5, 2),
+            "repulsion": st.floats(0, 2),
+            "statistics": st.sampled_from(["batch", "class"]),
+            "over_locations": st.sampled_from(["mean", "sum"]),
+        },
+    )
+
+
+def latents() -> st.SearchStrategy[Any]:
+    """Of half the sides of the images, which leaves room for four doublings less one."""
+    layers = KlArchitecture(channels=(32, 64))
+    coders = st.builds(
+        AutoencoderKl, repository=st.just("a/b"), weights=DIGESTS, architecture=st.just(layers)
+    ) | st.builds(UntrainedAutoencoderKl, seed=SEEDS, architecture=st.just(layers))
+    return st.builds(
+        Latents,
+        images=st.sampled_from([Cifar10(), StandIn()]),
+        autoencoder=coders,
+        enlarge_to=st.sampled_from([None, 64]),
+        posterior=st.sampled_from(["sample", "mean"]),
+        flips=st.booleans(),
+        scaling_factor=POSITIVE,
+        seed=SEEDS,
     )
 
 
@@ -149,15 +190,18 @@ def reals(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def masked_autoencoding(draw: st.DrawFn, *, channels: int = 3) -> dict[str, Any]:
-    tuned = draw(st.booleans())
+def masked_autoencoding(draw: st.DrawFn, *, data: Any) -> dict[str, Any]:
+    tuned, encoded = draw(st.booleans()), isinstance(data, Latents)
+    area, flips = (
+        (st.just(1.0), st.sampled_from([False])) if encoded else (st.floats(0.1, 1), st.booleans())
+    )
     tuning = st.builds(ClassifierTuning, first_step=st.just(0), weight=FRACTION)
     return {
-        "data": Cifar10() if channels == 3 else FashionMnist(),
+        "data": data,
         "network": Mae(
             width=draw(COUNTS),
             blocks=draw(st.tuples(*[st.integers(1, 9)] * 4)),
-            patch=draw(st.sampled_from([1, 2])),
+            patch=1 if encoded else draw(st.sampled_from([1, 2])),
             num_classes=10 if tuned else 0,
         ),
         "objective": draw(
@@ -165,8 +209,8 @@ def masked_autoencoding(draw: st.DrawFn, *, channels: int = 3) -> dict[str, Any]
                 MaskedAutoencoding,
                 mask_ratio=st.floats(0.1, 0.9),
                 batch_size=COUNTS,
-                least_area=st.floats(0.1, 1),
-                flip=st.booleans(),
+                least_area=area,
+                flip=flips,
                 classify=tuning if tuned else st.none(),
             )
         ),
@@ -180,9 +224,9 @@ def map_keys(draw: st.DrawFn, taps: st.SearchStrategy[list[str]]) -> tuple[MapKe
 
 
 @st.composite
-def encoders(draw: st.DrawFn, *, channels: int) -> Any:
-    """An encoder of images with so many channels."""
-    upstream = draw(masked_autoencoding(channels=channels))
+def encoders(draw: st.DrawFn, *, data: Any) -> Any:
+    """An encoder of such data."""
+    upstream = draw(masked_autoencoding(data=data))
     taps = st.lists(st.sampled_from(mae_taps(upstream["network"].blocks)), unique=True)
     every: list[st.SearchStrategy[Any]] = [
         st.builds(ConvEncoder, seed=SEEDS),
@@ -193,7 +237,7 @@ def encoders(draw: st.DrawFn, *, channels: int) -> Any:
             norm_x=st.booleans(),
         ),
     ]
-    if channels == 3:
+    if not isinstance(data, FashionMnist | Latents):
         names = st.lists(st.sampled_from(["stages.0", "stages.1"]), min_size=1, unique=True)
         every.append(
             st.builds(
@@ -220,7 +264,7 @@ def encoders(draw: st.DrawFn, *, channels: int) -> Any:
 def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
     encoded = draw(st.booleans())
     every: list[Any] = [Cifar10(), FashionMnist(split="test"), StandIn()]
-    data = draw(st.sampled_from(every))
+    data = draw(st.sampled_from(every) | latents())
     return {
         "data": data,
         "network": draw(
@@ -230,15 +274,14 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
             )
             | dits()
         ),
-        "encoder": draw(encoders(channels=1 if data.kind == "fashion-mnist" else 3))
-        if encoded
-        else None,
+        "encoder": draw(encoders(data=data)) if encoded else None,
         "objective": Drifting(
             features=("pixels", "encoder") if encoded else ("pixels",),
             temperatures=tuple(draw(st.sets(POSITIVE, min_size=1, max_size=4))),
             num_classes_per_step=draw(st.integers(1, 10)),
             num_generated=draw(COUNTS),
             alpha=draw(alphas()),
+            **draw(readings()),
             **draw(reals()),
         ),
     }
@@ -341,7 +384,9 @@ def specs(draw: st.DrawFn) -> Spec:
         | drifting_on_images()
         | drifting_on_points()
         | denoising()
-        | masked_autoencoding()
+        | (st.sampled_from([Cifar10(), FashionMnist()]) | latents()).flatmap(
+            lambda data: masked_autoencoding(data=data)
+        )
     )
     if parts:
         parts["train"] = draw(trainings(parts=1 if isinstance(parts["objective"], Drifting) else 8))

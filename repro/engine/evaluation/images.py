@@ -9,7 +9,7 @@ from repro.errors import RunError
 from repro.metrics.image_set import image_names, set_digest
 
 Images = NDArray[np.uint8]
-Quantisation = Literal["stored", "round-half-even"]
+Quantisation = Literal["stored", "round-half-even", "truncate"]
 
 
 def check_images(images: Images) -> None:

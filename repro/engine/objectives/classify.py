@@ -4,13 +4,13 @@ import torch
 from attrs import frozen
 from torch import Generator, nn
 
-from repro.engine.datasets import Images
-from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.datasets import EncodedImages, Images
+from repro.engine.objectives.images import draw_indices, examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.spec.network import ConvEncoder
 
 
-def classify(spec: ConvEncoder, *, data: Images) -> Objective:
+def classify(spec: ConvEncoder, *, data: Images | EncodedImages) -> Objective:
     """The objective that trains the encoder of *spec* as a classifier of *data*."""
     return Classify(data=data, batch_size=spec.batch_size)
 
@@ -19,14 +19,14 @@ def classify(spec: ConvEncoder, *, data: Images) -> Objective:
 class Classify:
     """Cross-entropy of random batches, each drawn without replacement."""
 
-    data: Images
+    data: Images | EncodedImages
     batch_size: int
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         device = next(network.parameters()).device
-        chosen = draw_indices(len(self.data.images), self.batch_size, generator=generator)
+        chosen = draw_indices(len(self.data.labels), self.batch_size, generator=generator)
         labels = torch.from_numpy(self.data.labels[chosen]).to(device)
-        logits = network(signed(self.data.images[chosen]).to(device))
+        logits = network(examples(self.data, chosen, generator=generator).to(device))
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         loss = nn.functional.cross_entropy(logits, labels)
         return LossOut(loss=loss, values={"accuracy": accuracy.item()})

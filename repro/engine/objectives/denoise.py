@@ -2,23 +2,21 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from attrs import frozen
-from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn.functional import mse_loss
 
-from repro.engine.datasets import Images
-from repro.engine.objectives.images import draw_indices, signed
+from repro.engine.datasets import EncodedImages, Images
+from repro.engine.objectives.images import draw_indices, examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.engine.schedules import Prediction, forward_process
 from repro.spec.objective import Denoise
 
 
-def denoise(spec: Denoise, *, data: Images) -> Objective:
+def denoise(spec: Denoise, *, data: Images | EncodedImages) -> Objective:
     """The squared error of the network's prediction, all levels alike (Ho et al. 2020, eq. 14)."""
-    return Denoising(spec=spec, images=data.images, process=forward_process(spec.schedule))
+    return Denoising(spec=spec, data=data, process=forward_process(spec.schedule))
 
 
 @frozen(kw_only=True, eq=False)
@@ -26,15 +24,15 @@ class Denoising:
     """Images, and the process that adds noise to them."""
 
     spec: Denoise
-    images: NDArray[np.uint8]
+    data: Images | EncodedImages
     process: Any
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         del step, micro  # the generator knows them
         size = self.spec.batch_size
-        chosen = draw_indices(len(self.images), size, generator=generator)
+        chosen = draw_indices(len(self.data.labels), size, generator=generator)
         levels = torch.randint(self.spec.schedule.num_levels, (size,), generator=generator)
-        clean = signed(self.images[chosen])
+        clean = examples(self.data, chosen, generator=generator)
         noise = torch.randn(clean.shape, generator=generator)
         noised = self.process.add_noise(clean, noise, levels)
         wanted = target(self.spec.prediction, self.process, clean, noise, levels)

@@ -1,6 +1,6 @@
 """Training by drifting: regress every sample onto itself moved by the drift field."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -8,24 +8,24 @@ import torch
 from attrs import evolve, frozen
 from torch import Generator, Tensor, nn
 
-from repro.engine.datasets import Images, Points
-from repro.engine.drift import drift_loss, guidance_weight
+from repro.engine.datasets import EncodedImages, Images, Points
+from repro.engine.drift import Statistics, draw_alpha, drift_loss, guidance_weight
 from repro.engine.features.encoder import FeatureEncoder
 from repro.engine.installed import installed_builder
-from repro.engine.objectives.images import signed
+from repro.engine.objectives.images import examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.engine.randomness import Randomness, draw, randomness_of
 from repro.engine.reals.nearest import with_nearest_positives
 from repro.engine.reals.source import Reals
 from repro.engine.reals.table import REALS
 from repro.errors import RunError
-from repro.spec.objective import Alpha, Drifting, FixedAlpha, num_candidates
+from repro.spec.objective import Drifting, num_candidates
 
 
 def drifting(
     spec: Drifting,
     *,
-    data: Images | Points,
+    data: Images | EncodedImages | Points,
     network_spec: Any,
     encoder: FeatureEncoder | None = None,
 ) -> Objective:
@@ -44,7 +44,7 @@ def drifting(
 def drifting_images(
     spec: Drifting,
     *,
-    data: Images,
+    data: Images | EncodedImages,
     network_spec: Any,
     encoder: FeatureEncoder | None = None,
 ) -> Objective:
@@ -72,7 +72,7 @@ def drifting_images(
     build = REALS.get(type(spec.queue)) or installed_builder(spec.queue)
     return DriftingImages(
         spec=spec,
-        images=data.images,
+        data=data,
         reals=build(spec.queue, data.labels),
         randomness=randomness_of(network_spec, data.shape),
         encoder=encoder,
@@ -93,7 +93,7 @@ class DriftingImages:
     """
 
     spec: Drifting
-    images: np.ndarray
+    data: Images | EncodedImages
     reals: Reals
     randomness: Randomness
     encoder: FeatureEncoder | None
@@ -112,7 +112,8 @@ class DriftingImages:
             num_any=spec.num_unconditional,
             generator=generator,
         )
-        reals = signed(self.images[drawn.numbers.flatten().numpy()]).to(device)
+        chosen = drawn.numbers.flatten().numpy()
+        reals = examples(self.data, chosen, generator=generator).to(device)
         num_samples = len(labels) * spec.num_generated
         noise, *style = draw(self.randomness, num_samples, generator=generator)
         samples = network(
@@ -128,8 +129,8 @@ class DriftingImages:
             )
         out = summed_loss(
             spec,
-            generated=_by_class(generated, num_classes=len(labels)),
-            reals=_by_class(real_features, num_classes=len(labels)),
+            generated=generated,
+            reals=real_features,
             alpha=alpha.to(device),
         )
         return evolve(out, values={**out.values, **drawn.underflow})
@@ -159,65 +160,57 @@ class DriftingPoints:
         samples = network(noise.to(device))
         return summed_loss(
             self.spec,
-            generated={"pixels": samples[None]},
-            reals={"pixels": points[None]},
+            generated={"pixels": samples[:, None]},
+            reals={"pixels": points[:, None]},
             alpha=torch.ones(1, device=device),
         )
-
-
-def draw_alpha(law: Alpha, num: int, *, generator: Generator) -> Tensor:
-    """*num* guidance scales [num], by the inverse of the law's distribution function."""
-    if isinstance(law, FixedAlpha):
-        return torch.full((num,), law.value)
-    uniform, choice = torch.rand((2, num), generator=generator, dtype=torch.float64)
-    power = 1 - law.exponent
-    if power == 0:
-        alpha = law.low * (law.high / law.low) ** uniform
-    else:
-        alpha = (law.low**power + uniform * (law.high**power - law.low**power)) ** (1 / power)
-    return torch.where(choice < law.point_mass, law.low, alpha).float()
 
 
 def summed_loss(
     spec: Drifting,
     *,
     generated: Mapping[str, Tensor],
-    reals: Mapping[str, Tensor],
+    reals: MutableMapping[str, Tensor],
     alpha: Tensor,
 ) -> LossOut:
     """The drift losses of all keys, summed.
 
-    Under each key *generated* is [classes x L, N, C] and *reals* [classes x L, P + U, C], the
-    positives first; *alpha* is [classes]. The values are `energy/<key>/<temperature>` and
-    `scale/<key>`.
+    Under each key *generated* is [classes x N, L, C] and *reals* [classes x (P + U), L, C], the
+    positives of a class first; *alpha* is [classes]. The reals of a key leave *reals* when it has
+    had its turn, so that their memory can be used for the gradients of the generated vectors. The
+    values are `energy/<key>/<temperature>` and `scale/<key>`.
     """
-    weight = guidance_weight(
+    weights = guidance_weight(
         alpha, num_generated=spec.num_generated, num_unconditional=spec.num_unconditional
-    )
-    losses, values = [], {}
+    )[:, None].expand(-1, spec.num_unconditional)
+    losses, told = [], {}
     for key, vectors in generated.items():
-        rows_per_class = len(vectors) // len(alpha)
-        weights = weight.repeat_interleave(rows_per_class)[:, None]
-        loss, drift = drift_loss(
-            vectors,
-            reals[key][:, : spec.num_positive],
-            reals[key][:, spec.num_positive :],
-            weights=weights.expand(-1, spec.num_unconditional),
-            temperatures=spec.temperatures,
-            rule=spec.rule,
-            coupling=spec.coupling,
-            affinity_floor=spec.affinity_floor,
+        targets = _by_class(reals.pop(key), num_classes=len(alpha))
+        loss, told[key] = drift_loss(
+            _by_class(vectors, num_classes=len(alpha)),
+            targets[:, :, : spec.num_positive],
+            targets[:, :, spec.num_positive :],
+            field=spec,
+            weights=weights,
+            over_locations=spec.over_locations,
         )
         losses.append(loss)
-        values[f"scale/{key}"] = drift.scale.item()
-        for temperature, energy in zip(spec.temperatures, drift.energies.tolist(), strict=True):
-            values[f"energy/{key}/{temperature:g}"] = energy
-    return LossOut(loss=torch.stack(losses).sum(), values=values)
+    return LossOut(loss=torch.stack(losses).sum(), values=_values(spec, told))
 
 
-def _by_class(features: Mapping[str, Tensor], *, num_classes: int) -> dict[str, Tensor]:
-    """[classes x S, L, C] as [classes x L, S, C]: a row for each class and location."""
-    return {
-        key: vectors.reshape(num_classes, -1, *vectors.shape[1:]).transpose(1, 2).flatten(0, 1)
-        for key, vectors in features.items()
-    }
+def _values(spec: Drifting, told: Mapping[str, Statistics]) -> dict[str, float]:
+    """The statistics by name, each the mean of its groups, in one transfer from the device."""
+    names = [
+        name
+        for key in told
+        for name in (f"scale/{key}", *(f"energy/{key}/{each:g}" for each in spec.temperatures))
+    ]
+    means = [
+        torch.cat([each.scale[None], each.energies]).mean(dim=1).double() for each in told.values()
+    ]
+    return dict(zip(names, torch.cat(means).tolist(), strict=True))
+
+
+def _by_class(vectors: Tensor, *, num_classes: int) -> Tensor:
+    """A view of [classes x S, L, C] as [classes, L, S, C]."""
+    return vectors.view(num_classes, -1, *vectors.shape[1:]).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Stored images as training sees them."""
+"""Stored images, or latents in their place, as training sees them."""
 
 import math
 
@@ -7,8 +7,27 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from repro.engine.datasets import EncodedImages, Images
+
 MOST_ASPECT = 4 / 3
 CROP_TRIES = 10
+
+
+def examples(
+    data: Images | EncodedImages, chosen: np.ndarray, *, generator: torch.Generator
+) -> Tensor:
+    """The *chosen* images [B, C, H, W] in [-1, 1], or latents, of a view that chance takes."""
+    if isinstance(data, Images):
+        return signed(data.images[chosen])
+    views = torch.randint(data.shards[0].shape[1], (len(chosen),), generator=generator)
+    return latents(data, chosen, views.numpy())
+
+
+def latents(data: EncodedImages, chosen: np.ndarray, views: np.ndarray) -> Tensor:
+    """The latents [B, c, h, w] of the *chosen* images, each of its own view."""
+    shard, row = np.divmod(chosen, len(data.shards[0]))
+    rows = zip(shard.tolist(), row.tolist(), views.tolist(), strict=True)
+    return torch.from_numpy(np.stack([data.shards[s][r, view] for s, r, view in rows]))
 
 
 def signed(images: np.ndarray) -> Tensor:

@@ -7,9 +7,9 @@ from attrs import frozen
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from repro.engine.datasets import Images, Points
+from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.networks.mae import patchified
-from repro.engine.objectives.images import draw_indices, random_crops, random_mirrors, signed
+from repro.engine.objectives.images import draw_indices, examples, random_crops, random_mirrors
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.errors import RunError
 from repro.spec.objective import ClassifierTuning
@@ -17,9 +17,11 @@ from repro.spec.objective import MaskedAutoencoding as MaskedAutoencodingSpec
 
 
 def masked_autoencoding(
-    spec: MaskedAutoencodingSpec, *, data: Images | Points, network_spec: Any
+    spec: MaskedAutoencodingSpec, *, data: Images | EncodedImages | Points, network_spec: Any
 ) -> Objective:
-    """The objective of *spec* on images; of the network's spec it needs `patch`, `num_classes`.
+    """The objective of *spec* on images, or on latents in their place.
+
+    Of the network's spec it needs `patch` and `num_classes`.
 
     Raises:
         RunError: when the data are points, have more classes than the classifier, or have sides
@@ -28,7 +30,7 @@ def masked_autoencoding(
     if isinstance(data, Points):
         msg = "objective: masked-autoencoding needs images, the data are points"
         raise RunError(msg)
-    height, width = data.images.shape[1:3]
+    _, height, width = data.shape
     side = spec.mask_patch * network_spec.patch
     if height % side or width % side:
         msg = (
@@ -49,18 +51,19 @@ def masked_autoencoding(
 class MaskedAutoencoding:
     """The mean squared error of hidden places, at the end joined by a classifier's cross-entropy.
 
-    Images of a batch are all different while the data set holds enough.
+    Images of a batch are all different while the data set holds enough. Of latents a view is drawn.
     """
 
     spec: MaskedAutoencodingSpec
-    data: Images
+    data: Images | EncodedImages
     patch: int
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         del micro  # the generator knows it
         device = next(network.parameters()).device
-        chosen = draw_indices(len(self.data.images), self.spec.batch_size, generator=generator)
-        images = self._augmented(signed(self.data.images[chosen]).to(device), generator=generator)
+        chosen = draw_indices(len(self.data.labels), self.spec.batch_size, generator=generator)
+        images = examples(self.data, chosen, generator=generator).to(device)
+        images = self._augmented(images, generator=generator)
         grid = patchified(images, self.patch)
         hidden = draw_hidden(
             grid, ratio=self.spec.mask_ratio, patch=self.spec.mask_patch, generator=generator

@@ -91,11 +91,10 @@ def _taken(execution: Execution, stage: Stage, path: Path, *, digest: str) -> Ma
 def _made(execution: Execution, stage: Stage, spec: DatasetReference) -> Mapping[str, Any]:
     part: Statistics = stage.spec
     images = load_images(execution, spec.data).images
-    if spec.num_images is not None:
-        images = images[drawn(len(images), spec.num_images)]
+    chosen = slice(None) if spec.num_images is None else drawn(len(images), spec.num_images)
     extractor = part.extractor or InceptionV3Compat()
     statistics = make_reference(
-        images,
+        images[chosen],
         extractor=open_extractor(
             extractor,
             weights_path=_weights_path(execution, extractor),

@@ -51,8 +51,3 @@ def load_images(execution: Execution, spec: Dataset) -> Images:
         msg = f"data set {spec.kind!r} holds points; this stage needs images"
         raise RunError(msg)
     return data
-
-
-def known_of(execution: Execution, stage: Stage) -> Mapping[str, Any]:
-    """What the prepare stage below a train stage found out about its data."""
-    return execution.done[execution.only_input(stage, "prepare").stage_id].event.facts

@@ -9,18 +9,23 @@ from attrs import frozen
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save
+from torch import Tensor
 
 from repro import digest
 from repro.engine.checkpoint import load_weights
 from repro.engine.execution import Execution
+from repro.engine.latents.autoencoder import decode
 from repro.engine.randomness import randomness_of
-from repro.engine.sampling import QUANTISATION, sample_images
-from repro.engine.stages.prepare import known_of, load_images
+from repro.engine.sampling import sample_images
+from repro.engine.stages.data import known_of, source_of
+from repro.engine.stages.encode import open_autoencoder
+from repro.engine.stages.prepare import load_images
 from repro.engine.stages.train import untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import store
 from repro.metrics.image_set import pairing
 from repro.spec import Stage
+from repro.spec.data import Latents
 from repro.spec.plan import Sampling
 from repro.spec.sample import FromCheckpoint, FromDataset, UniformNoise
 
@@ -98,6 +103,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             objective=trained.spec.objective,
             randomness=randomness_of(trained.spec.network, data["shape"]),
             num_classes=data["num_classes"],
+            decode=_decoder(execution, trained),
             batch_size=BATCH_SIZE,
             advance=advance,
         )
@@ -106,12 +112,22 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
         sources=made.seeds,
         labels=made.labels,
         facts={
-            "quantisation": QUANTISATION,
+            "quantisation": spec.quantisation,
             "nfe": made.nfe,
             "checkpoint_step": step,
             "weights": digest.sha256(weights),
         },
     )
+
+
+def _decoder(execution: Execution, trained: Stage) -> Callable[[Tensor], Tensor] | None:
+    """From what a network makes to images; None if it makes images."""
+    source = source_of(execution, trained)
+    if source.kind != "encode":
+        return None
+    spec: Latents = source.spec
+    autoencoder = open_autoencoder(execution, spec)
+    return lambda latents: decode(autoencoder, latents, scaling_factor=spec.scaling_factor)
 
 
 def _from_dataset(execution: Execution, stage: Stage) -> SampleArrays:

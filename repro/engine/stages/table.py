@@ -5,6 +5,7 @@ from typing import Any
 
 from repro.engine.execution import Execution
 from repro.engine.stages.calibrate import calibrate
+from repro.engine.stages.encode import encode
 from repro.engine.stages.evaluate import evaluate, reference
 from repro.engine.stages.prepare import prepare
 from repro.engine.stages.sample import sample
@@ -14,6 +15,7 @@ from repro.spec import Stage
 
 STAGES: Mapping[str, Callable[[Execution, Stage], Mapping[str, Any]]] = {
     "prepare": prepare,
+    "encode": encode,
     "reference": reference,
     "encoder": encoder,
     "train": train,

@@ -12,7 +12,6 @@ from torch import nn
 from repro.engine.builders import Materials, builder_of
 from repro.engine.checkpoint import Checkpoint as TrainingState
 from repro.engine.checkpoint import load_weights, packed
-from repro.engine.device import COMPUTING, computing
 from repro.engine.execution import Execution
 from repro.engine.features.encoder import FeatureEncoder, MapFeatures, SeveralFeatures
 from repro.engine.features.library import library_encoder
@@ -20,11 +19,12 @@ from repro.engine.networks.mae import MaeEncoder
 from repro.engine.objectives.classify import classify
 from repro.engine.objectives.objective import Objective
 from repro.engine.seeds import global_stream
-from repro.engine.stages.prepare import known_of, load, load_images
+from repro.engine.stages.data import examples_of, images_of, known_of
+from repro.engine.stages.resume import note_other_place
 from repro.engine.train import train as minimize
 from repro.errors import RunError
 from repro.ledger import history, store
-from repro.ledger.records import Checkpoint, Decision
+from repro.ledger.records import Checkpoint
 from repro.spec import Stage
 from repro.spec.encoder import LibraryEncoder
 from repro.spec.network import ConvEncoder
@@ -43,7 +43,7 @@ def encoder(execution: Execution, stage: Stage) -> Mapping[str, Any]:
             "digest": stage.spec.digest,
             "parameters": sum(each.numel() for each in opened.parameters()),
         }
-    data = load_images(execution, execution.only_input(stage, "prepare").spec)
+    data = images_of(execution, stage)
     return _train(
         execution,
         stage,
@@ -57,7 +57,7 @@ def train(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     """Train the network on its objective."""
     part: Training = stage.spec
     given = Materials(
-        data=load(execution, execution.only_input(stage, "prepare").spec),
+        data=examples_of(execution, stage),
         network=part.network,
         encoder=_encoder_of(execution, stage),
     )
@@ -181,7 +181,13 @@ def _train(
     for each in saved:
         execution.record(each)  # said again, so that this execution stands alone
     if earlier:
-        _note_other_place(execution, stage, earlier)
+        note_other_place(
+            execution,
+            stage,
+            earlier.execution_id,
+            earlier.provenance,
+            after={"after_step": earlier.checkpoints[-1].step},
+        )
     with execution.progress.track(stage.name, spec.steps) as advance:
         if saved:
             advance(saved[-1].step, "resumed")
@@ -206,22 +212,6 @@ def _train(
         "resumed_after": saved[-1].step if saved else 0,
         "resumed_from": earlier.execution_id if earlier else None,
     }
-
-
-def _note_other_place(execution: Execution, stage: Stage, earlier: history.SavedTraining) -> None:
-    """Record that a training goes on where rounding may differ: no single place repeats it."""
-    now = computing(execution.device).value
-    known = earlier.provenance.get(COMPUTING)
-    then = known.value if known else None
-    if then != now:
-        facts = {
-            "name": "resumed-elsewhere",
-            "resumed_from": earlier.execution_id,
-            "after_step": earlier.checkpoints[-1].step,
-            "then": then,
-            "now": now,
-        }
-        execution.record(Decision(topic="deviation", stage_id=stage.stage_id, facts=facts))
 
 
 def _encoder_training(spec: ConvEncoder) -> Train:

@@ -1,8 +1,10 @@
 """What a frozen encoder must agree on with the data that it encodes, and with what trained it."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from repro.spec.data import Dataset
+from repro.spec.autoencoder import AutoencoderKl
+from repro.spec.data import Dataset, Latents
 from repro.spec.document import Spec
 from repro.spec.encoder import (
     LibraryEncoder,
@@ -11,7 +13,7 @@ from repro.spec.encoder import (
     mae_taps,
     singles,
 )
-from repro.spec.layout import layout, unfit_patches
+from repro.spec.layout import holds_latents, layout, unfit_patches
 from repro.spec.network import Mae
 from repro.spec.objective import MaskedAutoencoding
 from repro.spec.problems import KeyPath, Problem, choice, repeated
@@ -84,10 +86,10 @@ def _encoders_fit_data(spec: Spec) -> Iterator[Problem]:
         return
     for path, _, encoder in singles(spec.encoder):
         match encoder:
-            case LibraryEncoder() if shape.channels != RGB:
+            case LibraryEncoder() if shape.channels != RGB and not holds_latents(spec.data):
                 yield Problem(path, f"takes RGB images, but {_said(spec.data)} is grey")
             case PretrainedEncoder(run=Spec(data=data, network=Mae(patch=patch))):
-                learned = layout(data) if data else None
+                learned = layout(data) if data and _coding(data) == _coding(spec.data) else None
                 if learned and learned.channels != shape.channels:
                     msg = f"has seen {learned.channels} channels of {_said(data)}, but"
                     got = f"{_said(spec.data)} has {shape.channels}"
@@ -99,6 +101,36 @@ def _encoders_fit_data(spec: Spec) -> Iterator[Problem]:
                 pass
 
 
+def _encoders_have_seen_such_data(spec: Spec) -> Iterator[Problem]:
+    """Latents mean something only to an encoder of latents that were made alike."""
+    for path, _, encoder in singles(spec.encoder):
+        match encoder:
+            case LibraryEncoder() if holds_latents(spec.data):
+                yield Problem(path, "takes RGB images, but the data are latents")
+            case PretrainedEncoder(run=Spec(data=data)) if _coding(data) != _coding(spec.data):
+                msg = f"has seen {_seen(data)}, but the data are {_seen(spec.data)}"
+                if holds_latents(data) and holds_latents(spec.data):
+                    msg = "has seen latents of another autoencoder or scaling factor than the data"
+                yield Problem((*path, "run", "data"), msg)
+            case _:
+                pass
+
+
+def _coding(data: Dataset | None) -> Any:
+    """What makes latents what they are, whatever was encoded; None for images."""
+    match data:
+        case Latents(autoencoder=AutoencoderKl() as trained):
+            return trained.weights, trained.architecture, data.scaling_factor
+        case Latents():
+            return data.autoencoder, data.scaling_factor
+        case _:
+            return None
+
+
+def _seen(data: Dataset | None) -> str:
+    return "latents" if holds_latents(data) else "images"
+
+
 def _said(data: Dataset | None) -> str:
     return data.kind if data else "nothing"
 
@@ -107,4 +139,5 @@ CHECKS = (
     (("encoder",), _encoders_are_sound),
     (("encoder",), _names_differ),
     (("data", "encoder"), _encoders_fit_data),
+    (("data", "encoder"), _encoders_have_seen_such_data),
 )

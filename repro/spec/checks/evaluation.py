@@ -8,7 +8,7 @@ from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.evaluate import DatasetReference, Evaluate, Fid, Isc, Kid, Prc
 from repro.spec.fields import NUM_SEEDS
-from repro.spec.layout import holds_points, layout
+from repro.spec.layout import holds_latents, holds_points, layout
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.problems import KeyPath, Problem, choice, repeated
 from repro.spec.sample import (
@@ -98,6 +98,9 @@ def _images_suffice(data: Dataset, wanted: int, path: KeyPath, *, field: str) ->
     shape = layout(data)
     if holds_points(data):
         yield Problem((*path, "data", "kind"), f"{data.kind} holds points, expected images")
+    if holds_latents(data):
+        msg = "latents are no images to measure; expected the images that they encode"
+        yield Problem((*path, "data", "kind"), msg)
     if shape and wanted > shape.num_images:
         msg = f"expected at most {shape.num_images}, the images of {data.kind}, got {wanted}"
         yield Problem((*path, field), msg)
@@ -121,6 +124,9 @@ def _samplers_fit(spec: Spec) -> Iterator[Problem]:
                     yield Problem((*path, "steps"), msg)
             case _:
                 pass
+        if holds_latents(spec.data) and getattr(sampler, "clip", False):
+            msg = "bounds what is predicted to [-1, 1], which latents exceed; expected false"
+            yield Problem((*path, "clip"), msg)
 
 
 def _kinds(union: Any) -> str:
@@ -241,7 +247,7 @@ CHECKS = (
     (("evaluate",), _own_references_hold_images),
     (("evaluate",), _evaluate_names_differ),
     (("data", "objective", "train", "evaluate"), _samples_can_be_made),
-    (("objective", "evaluate"), _samplers_fit),
+    (("data", "objective", "evaluate"), _samplers_fit),
     (("protocol", "evaluate"), _neighbours_suffice),
     (("evaluate",), _image_seeds_exist),
     (("train", "evaluate"), _checkpoints_exist),

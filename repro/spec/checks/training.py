@@ -1,20 +1,30 @@
 """What the tables of a training must agree on: data, network, encoder, objective, train."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
-from repro.spec.layout import Layout, doublings, holds_points, layout, unfit_patches
+from repro.spec.layout import (
+    Layout,
+    doublings,
+    holds_latents,
+    holds_points,
+    layout,
+    unfit_patches,
+)
 from repro.spec.network import ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import (
     ClassifierTuning,
     Denoise,
+    DriftField,
     Drifting,
     FixedAlpha,
     LinearSchedule,
     MaskedAutoencoding,
     PowerLawAlpha,
+    TableAlpha,
     num_candidates,
 )
 from repro.spec.problems import Problem, dotted, repeated
@@ -141,10 +151,21 @@ def _objective_fits_data(spec: Spec) -> Iterator[Problem]:
         case Denoise() | MaskedAutoencoding() if holds_points(spec.data):
             msg = f"{spec.objective.kind} needs images, expected drifting"
             yield Problem(("objective", "kind"), msg)
+        case MaskedAutoencoding() as objective if holds_latents(spec.data):
+            yield from _latents_are_taken_as_encoded(objective)
         case Drifting() as drifting:
             yield from _drifting_fits_data(drifting, spec.data)
         case _:
             pass
+
+
+def _latents_are_taken_as_encoded(objective: MaskedAutoencoding) -> Iterator[Problem]:
+    if objective.least_area < 1:
+        msg = f"latents are not cropped, expected 1, got {objective.least_area}"
+        yield Problem(("objective", "least_area"), msg)
+    if objective.flip:
+        msg = "images are mirrored before they are encoded (data.flips), expected false"
+        yield Problem(("objective", "flip"), msg)
 
 
 def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Problem]:
@@ -176,7 +197,8 @@ def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Pr
 def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
     match spec.objective:
         case Drifting() as drifting:
-            yield from _alpha_is_ordered(drifting)
+            yield from _alpha_is_a_law(drifting.alpha)
+            yield from _field_has_its_parts(drifting)
             yield from _nearest_positives_are_a_choice(drifting)
             yield from _banks_hold_a_step(drifting)
             yield from repeated(drifting.features, ("objective", "features"))
@@ -192,13 +214,33 @@ def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:
             pass
 
 
-def _alpha_is_ordered(drifting: Drifting) -> Iterator[Problem]:
-    match drifting.alpha:
+def _alpha_is_a_law(alpha: Any) -> Iterator[Problem]:
+    path = ("objective", "alpha")
+    match alpha:
         case PowerLawAlpha(low=low, high=high) if low > high:
-            msg = f"expected at least low = {low}, got {high}"
-            yield Problem(("objective", "alpha", "high"), msg)
+            yield Problem((*path, "high"), f"expected at least low = {low}, got {high}")
+        case TableAlpha(values=values, probabilities=probabilities):
+            if len(probabilities) != len(values):
+                msg = f"expected {len(values)} entries, one a value, got {len(probabilities)}"
+                yield Problem((*path, "probabilities"), msg)
+            if not math.isclose(total := math.fsum(probabilities), 1, abs_tol=1e-9):
+                yield Problem((*path, "probabilities"), f"expected a sum of 1, got {total:.9g}")
+            yield from repeated(values, (*path, "values"))
         case _:
             pass
+
+
+def _field_has_its_parts(field: DriftField) -> Iterator[Problem]:
+    """A choice about what is not there would give one field two ids."""
+    if field.normalized_over == "none" and field.coupling != "joint":
+        msg = 'affinities are normalized over "none", so nothing couples targets; expected joint'
+        yield Problem(("objective", "coupling"), f"{msg}, got {field.coupling}")
+    if field.normalized_over == "none" and field.weights_enter != "affinity":
+        msg = 'affinities are normalized over "none", where both are one; expected affinity'
+        yield Problem(("objective", "weights_enter"), f"{msg}, got {field.weights_enter}")
+    if not field.attraction and not field.repulsion:
+        msg = "nothing drifts with neither attraction nor repulsion; expected a number above 0"
+        yield Problem(("objective", "attraction"), f"{msg}, got {field.attraction}")
 
 
 def _nearest_positives_are_a_choice(drifting: Drifting) -> Iterator[Problem]:
@@ -244,6 +286,8 @@ def _highest_alpha(alpha: Any) -> float:
             return value
         case PowerLawAlpha(high=high):
             return high
+        case TableAlpha(values=values):
+            return max(values)
         case _:
             return 1.0
 

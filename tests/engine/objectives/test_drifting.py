@@ -10,18 +10,18 @@ from torch import Generator, Tensor, nn
 
 from repro.engine import datasets
 from repro.engine.datasets import Images
+from repro.engine.drift.reference import reference_drift
 from repro.engine.networks.conv_encoder import ConvEncoder, conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.dit import dit
 from repro.engine.networks.mlp import mlp
-from repro.engine.objectives.drifting import draw_alpha, drifting
+from repro.engine.objectives.drifting import drifting, summed_loss
 from repro.engine.objectives.objective import LossOut, Stateful
 from repro.errors import RunError
 from repro.spec import network as networks
 from repro.spec.data import StandIn, SwissRoll
-from repro.spec.objective import Drifting, FixedAlpha, PowerLawAlpha
+from repro.spec.objective import Drifting, FixedAlpha
 from repro.spec.reals import Banks, NearestPositives
-from tests.engine.drift_oracle import reference_drift
 
 GENERATOR = networks.ConvGenerator(noise_dim=4, channels=(8, 8), conditioning_dim=8, num_classes=4)
 SPEC = Drifting(
@@ -152,28 +152,27 @@ def test_reals_are_of_their_class():
 
 
 def test_every_class_is_guided_by_its_own_alpha():
-    """Three classes, two places each: the rows, and their weights, spelled out one by one."""
+    """Three classes, two places each: the rows, and their weights, spelled out."""
     camera = TwoPlaces()
 
     out, network = step(evolve(SPEC, features=("encoder",)), encoder=camera)
 
     alpha = network.calls[0][2].view(3, 5)[:, 0].tolist()
     generated, reals = sorted(camera.shown, key=len)
-    rows = [(index, half) for index in range(3) for half in (slice(0, 4), slice(4, 8))]
-    x = torch.stack([generated.view(3, 5, 8, 8)[i, :, half].flatten(1) for i, half in rows])
-    y = torch.stack([reals.view(3, 6, 8, 8)[i, :, half].flatten(1) for i, half in rows])
+    x = generated.view(3, 5, 2, 32).transpose(1, 2)
+    y = reals.view(3, 6, 2, 32).transpose(1, 2)
     expected = reference_drift(
         x,
-        y[:, :4],
-        torch.cat([x, y[:, 4:]], dim=1),
-        drop_self_pairs=True,
-        temperatures=(0.02, 0.05, 0.2),
-        weights=torch.tensor([[1.0] * 5 + [(alpha[i] - 1) * 4 / 2] * 2 for i, _ in rows]),
-    )
+        y[:, :, :4],
+        y[:, :, 4:],
+        field=SPEC,
+        repel_each_other=True,
+        weights=torch.tensor([[(each - 1) * 4 / 2] * 2 for each in alpha]),
+    ).statistics
     assert len(set(alpha)) == 3
     assert out.values["scale/half"] == pytest.approx(expected.scale.item(), rel=1e-5)
     assert [out.values[f"energy/half/{T}"] for T in ("0.02", "0.05", "0.2")] == pytest.approx(
-        expected.energies.tolist(), rel=1e-4
+        expected.energies.flatten().tolist(), rel=1e-4
     )
 
 
@@ -269,6 +268,37 @@ def test_values_tell_energy_and_scale():
     assert set(out.values) == energies | {f"scale/{key}" for key in keys}
 
 
+def test_reals_are_let_go_when_their_key_is_done():
+    """No features of reals are left when all keys have had their turn."""
+    generated, reals = (
+        {key: torch.randn((2 * num, 3, 4)) for key in ("a", "b")} for num in (5, 4 + 2)
+    )
+
+    summed_loss(SPEC, generated=generated, reals=reals, alpha=torch.ones(2))
+
+    assert reals == {}
+
+
+def test_losses_of_keys_are_summed():
+    """Two keys together lose what each of them loses alone, at its own scale."""
+    generated, reals = (
+        {key: factor * torch.randn((2 * num, 3, 4)) for key, factor in (("a", 1), ("b", 9))}
+        for num in (5, 4 + 2)
+    )
+
+    def loss(*keys: str) -> LossOut:
+        return summed_loss(
+            SPEC,
+            generated={key: generated[key] for key in keys},
+            reals={key: reals[key] for key in keys},
+            alpha=torch.tensor([1.0, 3.0]),
+        )
+
+    both, first, second = loss("a", "b"), loss("a"), loss("b")
+    assert both.loss.item() == pytest.approx(first.loss.item() + second.loss.item())
+    assert both.values == {**first.values, **second.values}
+
+
 def test_draws_come_from_the_generator():
     """Equal seeds give equal losses, bit for bit; another seed gives another."""
     first, again, other = (step(seed=seed)[0] for seed in (1, 1, 2))
@@ -340,25 +370,3 @@ def test_stand_in_images_drift():
     ).loss(network, step=0, micro=0, generator=Generator().manual_seed(0))
 
     assert torch.isfinite(out.loss)
-
-
-@pytest.mark.parametrize(
-    ("law", "mean", "share_to_two"),
-    [
-        (PowerLawAlpha(exponent=3.0), 1.6, 0.8),
-        (PowerLawAlpha(exponent=5.0), 1.3176, 0.9412),
-        (PowerLawAlpha(exponent=3.0, point_mass=0.5), 1.3, 0.9),
-        (PowerLawAlpha(exponent=1.0), 3 / np.log(4), 0.5),
-        (PowerLawAlpha(exponent=0.0, low=2.0, high=3.0), 2.5, 0.0),
-        (FixedAlpha(value=1.5), 1.5, 1.0),
-    ],
-)
-def test_alpha_follows_its_law(law: Any, mean: float, share_to_two: float):
-    """Mean and distribution function at two are those of the law; no draw leaves its bounds."""
-    alpha = draw_alpha(law, 40_000, generator=Generator().manual_seed(0))
-
-    assert alpha.mean().item() == pytest.approx(mean, abs=0.02)
-    assert (alpha <= 2).float().mean().item() == pytest.approx(share_to_two, abs=0.01)
-    if isinstance(law, PowerLawAlpha):
-        assert law.low - 1e-5 <= alpha.min().item()
-        assert alpha.max().item() <= law.high + 1e-5

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from attrs import evolve
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from repro.engine import datasets
-from repro.engine.datasets import Images
+from repro.engine.datasets import EncodedImages, Images
 from repro.engine.networks.mae import Mae, mae
 from repro.engine.objectives.images import random_crops, random_mirrors
 from repro.engine.objectives.masked_autoencoding import (
@@ -39,7 +40,7 @@ def digits() -> Images:
     """Real digits, every pixel four of them: sides of 16."""
     data = datasets.LOADERS[Digits](Digits(), None)  # type: ignore[arg-type]
     assert isinstance(data, Images)
-    return evolve(data, images=data.images.repeat(2, axis=1).repeat(2, axis=2))
+    return evolve(data, images=data.images[:].repeat(2, axis=1).repeat(2, axis=2))
 
 
 def network() -> Mae:
@@ -151,6 +152,26 @@ def test_draws_come_from_the_generator():
 
     assert first == again
     assert first != other
+
+
+def test_latents_are_seen_in_either_view():
+    """The network sees latents as they were encoded, each of the view that chance takes."""
+    values = np.array([1.0, 2.0], np.float32)[None, :, None, None, None]
+    encoded = EncodedImages(
+        shards=(np.broadcast_to(values, (64, 2, 1, 16, 16)).copy(),),
+        labels=np.zeros(64, np.int64),
+        num_classes=1,
+        digest="",
+    )
+    model, seen = network(), list[Tensor]()
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    objective = masked_autoencoding(SPEC, data=encoded, network_spec=NETWORK)
+
+    objective.loss(model, step=0, micro=0, generator=seeded())
+
+    (grid,) = seen
+    assert grid.shape == (32, 1, 16, 16)
+    assert grid.unique().tolist() == [1.0, 2.0]
 
 
 def refused(data: Any, spec: MaskedAutoencoding = SPEC, **changes: Any) -> None:

@@ -14,7 +14,7 @@ from repro.spec import load
 from repro.spec.network import Mlp
 from repro.spec.objective import Drifting
 
-SPECS = Path(__file__).parents[2] / "specs" / "toy"
+SPECS = Path(__file__).parents[3] / "specs" / "toy"
 SMOOTHED_OVER = 100
 
 
