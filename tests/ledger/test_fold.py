@@ -326,12 +326,15 @@ def test_a_fold_holds_no_long_segment_whole(tmp_path, monkeypatch):
     execution_id = execute(tmp_path)
     fold(tmp_path)
     before = content(tmp_path)
-    inserted = []
+    inserted = list[str]()
     insert = Inserter._insert
+
+    def watched(inserter: Inserter, kind: str) -> None:
+        inserted.append(kind)
+        insert(inserter, kind)
+
     monkeypatch.setattr("repro.ledger.fold._BATCH_BYTES", 300)
-    monkeypatch.setattr(
-        Inserter, "_insert", lambda self, kind: (inserted.append(kind), insert(self, kind))[1]
-    )
+    monkeypatch.setattr(Inserter, "_insert", watched)
 
     rebuild(tmp_path)
 

@@ -165,7 +165,12 @@ def test_a_question_reads_no_segment_whole_that_does_not_concern_it(tmp_path, mo
     with segment.begin(tmp_path, evolve(start("other"), stages=other)) as theirs:
         theirs.append(Decision(topic="long", facts={"text": "x" * 20_000}))
     read, whole = list[str](), Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.stem), whole(path))[1])
+
+    def watched(path: Path) -> bytes:
+        read.append(path.stem)
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", watched)
 
     done = history.done_stages(tmp_path, [TRAIN])
     ended = history.executions(tmp_path)

@@ -1,5 +1,7 @@
 """An evaluation: its values, the facts it records, and what it refuses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from attrs import evolve
@@ -8,9 +10,11 @@ from repro.digest import canonical, xxh3_128
 from repro.engine.evaluation import evaluate as module
 from repro.engine.evaluation import references
 from repro.engine.evaluation.evaluate import Evaluation, evaluate
+from repro.engine.evaluation.extractor import Extractor, extract
 from repro.engine.progress import Silent
 from repro.errors import RunError
 from repro.metrics import measure
+from repro.metrics.features import Features
 from repro.metrics.reference import ReferenceStatistics
 from repro.spec.evaluate import Fid, InceptionV3Compat, Isc, Kid, Prc
 from tests.engine.evaluation.fakes import cheap_extractor, some_images
@@ -96,15 +100,17 @@ def test_the_probe_runs_before_and_after_the_images(images, reference, monkeypat
     """What breaks the network half way through does not go unseen."""
     order: list[str] = []
     deviations = iter([0.25, 0.75])
-    extracting = module.extract
-    monkeypatch.setattr(
-        module, "probe_deviation", lambda _: (order.append("probe"), next(deviations))[1]
-    )
-    monkeypatch.setattr(
-        module,
-        "extract",
-        lambda *given, **options: (order.append("images"), extracting(*given, **options))[1],
-    )
+
+    def probed(extractor: Extractor) -> float:
+        order.append("probe")
+        return next(deviations)
+
+    def extracted(*given: Any, **options: Any) -> Features:
+        order.append("images")
+        return extract(*given, **options)
+
+    monkeypatch.setattr(module, "probe_deviation", probed)
+    monkeypatch.setattr(module, "extract", extracted)
 
     found = run(images, reference).measured[0].facts["probe"]
 
