@@ -2,8 +2,8 @@
 
 Run `python tools/bench/bench_features.py [--write]`, on a quiet machine. Both read the same folder
 of 32 x 32 PNG files, resize as TensorFlow 1 did, and run the same network with the same weights
-(the standard ones if they are in the cache, else random ones: the speed is the same). Times are
-wall seconds, the best of the rounds. Exits with 1 if any feature is off by more than 2e-5.
+(the standard ones if they are in the cache, else random ones: the speed is the same). The peer runs
+in several batch sizes: as it comes, and faster. Times are wall seconds, the best of the rounds. Exits with 1 if any feature is off by more than 2e-5.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from repro.engine.evaluation.weights import load_weights
 from repro.engine.image_folder import read_folder
 from repro.spec.evaluate import InceptionV3Compat
 
-BATCH_SIZE = 32
-PEER_BATCH_SIZE = 32
+BATCH_SIZE = 8  # that of every evaluation
+PEER_BATCH_SIZES = (8, 32, 64)  # the last is its default
 TOLERANCE = 2e-5
 PEER = "torch-fidelity 0.4"
 
@@ -50,18 +50,31 @@ def main() -> None:
         write_images(Path(folder), given.images)
         routes = pipelines(Path(folder), given.cache)
         seconds, features = timed({name: run for name, (run, _) in routes.items()}, given.rounds)
-    deviations = {name: float(np.abs(features[name] - features[PEER]).max()) for name in routes}
+    peers = [name for name in routes if name.startswith(PEER)]
+    default, fastest = peers[-1], min(peers, key=lambda name: seconds[name])
+    deviations = {name: float(np.abs(features[name] - features[default]).max()) for name in routes}
     rows = [
         [
             name,
             f"{given.images / seconds[name]:.1f}",
-            f"{seconds[PEER] / seconds[name]:.2f}",
+            f"{seconds[default] / seconds[name]:.2f}",
+            f"{seconds[fastest] / seconds[name]:.2f}",
             f"{deviations[name]:.1e}",
             probe,
         ]
         for name, (_, probe) in routes.items()
     ]
-    text = table(("pipeline", "images/s", "times the peer", "largest difference", "probe"), rows)
+    text = table(
+        (
+            "pipeline",
+            "images/s",
+            "times the peer as it comes",
+            "times its fastest",
+            "largest difference",
+            "probe",
+        ),
+        rows,
+    )
     print(text)
     if max(deviations.values()) > TOLERANCE:
         raise SystemExit(1)
@@ -75,13 +88,18 @@ def pipelines(folder: Path, cache: Path) -> dict[str, tuple[Callable[[], Feature
     spec = InceptionV3Compat(inception_weights="standard" if standard else "none")
     weights = cache / "inception.safetensors" if standard else None
     tensors = load_weights(weights) if weights else random_tensors()
+    network = build_network(tensors)
     routes: dict[str, tuple[Callable[[], Features], str]] = {
-        PEER: (partial(peer, folder, build_network(tensors)), "")
+        f"{PEER}, batches of {size}": (partial(peer, folder, network, size), "")
+        for size in PEER_BATCH_SIZES
     }
     for backend in backends():
         opened = open_extractor(spec, weights_path=weights, backend=backend)
         probe = f"{probe_deviation(opened):.1e}" if standard else ""
-        routes[f"repro, {backend}"] = (partial(ours, folder, opened), probe)
+        routes[f"repro, {backend}, batches of {BATCH_SIZE}"] = (
+            partial(ours, folder, opened),
+            probe,
+        )
     return routes
 
 
@@ -97,7 +115,7 @@ def ours(folder: Path, extractor: Extractor) -> Features:
     return extract(extractor, read_folder(folder).images, batch_size=BATCH_SIZE).pool3
 
 
-def peer(folder: Path, network: torch.nn.Module) -> Features:
+def peer(folder: Path, network: torch.nn.Module, batch_size: int) -> Features:
     """torch-fidelity's own reading, loading and network."""
     from torch_fidelity.utils import extract_featuresdict_from_input_id
 
@@ -108,7 +126,7 @@ def peer(folder: Path, network: torch.nn.Module) -> Features:
         1,
         network,
         input1=str(folder),
-        batch_size=PEER_BATCH_SIZE,
+        batch_size=batch_size,
         cuda=False,
         cache=False,
         verbose=False,
