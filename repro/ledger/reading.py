@@ -4,6 +4,7 @@ A ledger of many records is read by several processes at once, each with a share
 the database beside it: to follow a chain is Python's work, and Python works on one core.
 """
 
+import gc
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -178,6 +179,7 @@ def _shares(paths: Sequence[Path], num_processes: int) -> list[list[str]]:
 
 
 def _read_share(root: Path, names: Sequence[str]) -> _Share:
+    gc.disable()  # this process lives for one share, and makes no cycles: nothing to look for
     with beside(root) as comparison:
         reader = Reader(root, comparison)
         told = {name: reader.segment(name) for name in sorted(names)}

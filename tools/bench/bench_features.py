@@ -3,7 +3,8 @@
 Run `python tools/bench/bench_features.py [--write]`, on a quiet machine. Both read the same folder
 of 32 x 32 PNG files, resize as TensorFlow 1 did, and run the same network with the same weights
 (the standard ones if they are in the cache, else random ones: the speed is the same). The peer runs
-in several batch sizes: as it comes, and faster. Times are wall seconds, the best of the rounds. Exits with 1 if any feature is off by more than 2e-5.
+in several batch sizes: as it comes, and faster. Times are wall seconds, the best of the rounds.
+Exits with 1 if any feature is off by more than 2e-5.
 """
 
 import argparse
