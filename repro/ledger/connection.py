@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,16 +111,23 @@ def _lockable(root: Path) -> bool:
     """Whether the files of a ledger can be locked; a segment, which nobody locks, tells."""
     try:
         with os.scandir(root / "segments") as found:
-            segment = next((each.path for each in found if each.is_file()), None)
+            for each in filter(os.DirEntry.is_file, found):
+                with suppress(OSError):  # another user's, perhaps; the next one may tell
+                    descriptor = os.open(each.path, os.O_RDONLY)
+                    try:
+                        return _takes_lock(descriptor)
+                    finally:
+                        os.close(descriptor)
     except FileNotFoundError:
         return True
-    if segment is None:
-        return True
-    with Path(segment).open("rb") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            return isinstance(error, BlockingIOError | PermissionError)  # a lock is in the way
+    return True
+
+
+def _takes_lock(descriptor: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError | PermissionError)  # a lock is in the way
     return True
 
 

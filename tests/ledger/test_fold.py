@@ -305,15 +305,21 @@ def test_a_migrated_ledger_answers_as_before(tmp_path, monkeypatch):
 def test_a_segment_that_cannot_be_read_does_not_keep_the_others_out(tmp_path, monkeypatch):
     """What is another user's, say, is told; it is folded when it can be read."""
     theirs, _ = path_of(tmp_path, execute(tmp_path, "theirs")), execute(tmp_path, "ours")
-    open_ = Path.open
+    open_, open_descriptor = Path.open, os.open
 
     def refusing(path, *args, **options):
         if path == theirs:
             raise PermissionError(errno.EACCES, "Permission denied")
         return open_(path, *args, **options)
 
+    def refusing_descriptor(path, *args, **options):
+        if str(path) == str(theirs):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_descriptor(path, *args, **options)
+
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", refusing)
+        patched.setattr(os, "open", refusing_descriptor)
         folded = fold(tmp_path)
 
     assert folded

@@ -47,7 +47,7 @@ def test_nothing_to_show(tmp_path):
     """An id that nothing has is an error."""
     execute(tmp_path)
 
-    with pytest.raises(LedgerError, match="unknown"):
+    with pytest.raises(LedgerError, match="begins no run"):
         describe(tmp_path, "ffff")
 
 
