@@ -113,7 +113,7 @@ def parse(raw: bytes, *, record: int) -> Line:
     if raw[:1] != b"{" or [*value] != _KEYS or [*map(type, value.values())] != _TYPES:
         problem = "is not a record"
         raise ChainError(record, problem, expected=", ".join(_KEYS), found=_excerpt(raw))
-    line: Line = tuple.__new__(Line, (raw, *value.values()))  # as `_make`, without its checks
+    line = Line._make((raw, *value.values()))
     actual = sha256(raw[:-_HASH_BYTES]).hexdigest()
     if raw[-_HASH_BYTES:] != b',"hash":"%b"}' % actual.encode():
         problem = "was edited: its bytes do not give its hash"

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from attrs import evolve, field, frozen
 from repro import digest
 from repro.errors import LedgerError
 from repro.ledger import machine, records, store
-from repro.ledger.chain import ChainError, Line, Tip, follow, parse, root_of
+from repro.ledger.chain import ChainError, Line, Tip, follow, leaf_of, parse, root_of
 from repro.ledger.lease import left_behind
 from repro.ledger.machine import Process
 from repro.ledger.records import (
@@ -141,7 +140,7 @@ def lines_of(data: bytes, *, execution_id: str) -> Iterator[Line]:
         if line.kind == "seal":
             _hold_to_seal(line, root_of(leaves))
             sealed_by = line.seq
-        leaves.append(sha256(b"\x00" + line.raw).digest())  # `leaf_of`, without a call a line
+        leaves.append(leaf_of(line.raw))
         yield line
     if torn and sealed_by is not None:
         found = f"{len(torn)} bytes"

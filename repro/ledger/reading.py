@@ -80,7 +80,7 @@ class Reader:
         What a process read that was killed, for want of memory perhaps, this one will read.
         """
         shares = _shares(list(self._paths.values()), num_processes)
-        if len(shares) < 2:  # noqa: PLR2004
+        if not shares[1:]:
             return
         with (
             suppress(BrokenProcessPool),

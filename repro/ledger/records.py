@@ -330,7 +330,6 @@ KINDS: Mapping[str, type[Record]] = {
 }
 
 _INTEGERS, _NUMBERS = {int}, {int, float}
-_PROGRESS = [each.name for each in fields(Progress)]
 _NAMES = {kind: {each.name for each in fields(class_)} for kind, class_ in KINDS.items()}
 
 
@@ -371,9 +370,9 @@ def is_plain_progress(data: Facts) -> bool:
 
     False also where only `decode` can tell.
     """
-    steps, values = data.get("steps"), data.get("values")
-    if len(data) != len(_PROGRESS) or "stage_id" not in data:
+    if data.keys() != _NAMES[Progress.kind]:
         return False
+    steps, values = data["steps"], data["values"]
     if type(steps) is not list or type(values) is not dict:
         return False
     for curve in values.values():
