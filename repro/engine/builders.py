@@ -12,7 +12,7 @@ arguments of its slot below.
 - encoder: `(spec, shape, num_classes)` -> a module with `features`
 - objective: `(spec, materials)` -> an `Objective`
 - queue: `(spec, labels)` -> a `Reals`; labels are those of the data set [N]
-- sampler: see `samplers.sampler.DenoisingSampler`
+- sampler: see `samplers.sampler.Sampler`
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
 from repro.engine.reals.table import REALS
-from repro.engine.samplers.table import DENOISING_SAMPLERS
+from repro.engine.samplers.table import SAMPLERS
 from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
@@ -66,7 +66,7 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
         spec, data=given.data, network_spec=given.network
     ),
     **REALS,
-    **DENOISING_SAMPLERS,
+    **SAMPLERS,
 }
 
 

@@ -18,7 +18,7 @@ A sampler passes when both errors are small, in units of the data's standard dev
   have the spread of the data, whatever the reason.
 """
 
-import math
+from collections.abc import Sequence
 
 import attrs
 import torch
@@ -26,7 +26,7 @@ from attrs import frozen
 from torch import Tensor
 
 from repro.engine.builders import builder_of
-from repro.engine.samplers.sampler import Predict
+from repro.engine.samplers.sampler import Network
 from repro.engine.schedules import forward_process
 from repro.errors import RunError
 from repro.spec.objective import Denoise, NoiseSchedule
@@ -102,11 +102,14 @@ class _Impulses:
     """Noise for a batch whose row 0 gets none; every further row gets 1 in just one draw."""
 
     def __init__(self, num_draws: int) -> None:
-        self._size = num_draws + 2
+        self.labels = torch.zeros(num_draws + 2, dtype=torch.int64)
         self._next = 1
 
-    def __call__(self) -> Tensor:
-        noise = torch.zeros(self._size, 1, 1, 1, dtype=torch.float64)
+    def start(self) -> list[Tensor]:
+        return [self.noise()]
+
+    def noise(self, shape: Sequence[int] | None = None) -> Tensor:
+        noise = torch.zeros(len(self.labels), *(shape or (1, 1, 1)), dtype=torch.float64)
         noise[self._next] = 1
         self._next += 1
         return noise
@@ -117,31 +120,29 @@ def _moments(sampler: DenoisingSampler, schedule: NoiseSchedule) -> tuple[float,
     calls = 0
     perfect = _perfect_network(schedule)
 
-    def counted(z: Tensor, level: int) -> Tensor:
+    def counted(z: Tensor, levels: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
-        return perfect(z, level)
+        return perfect(z, levels)
 
-    impulses = _Impulses(schedule.num_levels)
     samples = builder_of(sampler)(
         _unclipped(sampler),
         counted,
-        impulses(),
-        process=Denoise(prediction="epsilon", schedule=schedule),
-        draw=impulses,
+        _Impulses(schedule.num_levels),
+        objective=Denoise(prediction="epsilon", schedule=schedule),
     ).flatten()
     responses = samples[1:] - samples[0]
     return float(samples[0]), float(responses.square().sum().sqrt()), calls
 
 
-def _perfect_network(schedule: NoiseSchedule) -> Predict:
+def _perfect_network(schedule: NoiseSchedule) -> Network:
     """E[epsilon | z] of the Gaussian."""
     products = forward_process(schedule).alphas_cumprod.double()
 
-    def epsilon(z: Tensor, level: int) -> Tensor:
-        abar = float(products[level])
-        variance = abar * STD**2 + 1 - abar
-        return math.sqrt(1 - abar) * (z - math.sqrt(abar) * MEAN) / variance
+    def epsilon(z: Tensor, levels: Tensor) -> Tensor:
+        abar = products[levels].view(-1, 1, 1, 1)
+        mean: Tensor = (1 - abar).sqrt() * (z - abar.sqrt() * MEAN) / (abar * STD**2 + 1 - abar)
+        return mean
 
     return epsilon
 

@@ -6,6 +6,7 @@ network call has the same number of rows: the last batch is filled up with image
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,7 @@ from repro.engine.progress import Advance
 from repro.engine.randomness import Randomness, draw_each
 from repro.engine.seeds import normal, per_image
 from repro.errors import RunError
-from repro.spec.objective import Denoise, Objective
-from repro.spec.sample import FromCheckpoint, OneStep, Quantisation
+from repro.spec.sample import FromCheckpoint, Quantisation
 
 
 @frozen(kw_only=True, eq=False)
@@ -37,7 +37,7 @@ def sample_images(
     spec: FromCheckpoint,
     network: nn.Module,
     *,
-    objective: Objective,
+    objective: Any,
     randomness: Randomness,
     num_classes: int,
     batch_size: int,
@@ -46,29 +46,29 @@ def sample_images(
 ) -> Samples:
     """Make the images of *spec* on the network's device; *decode* makes images of its latents.
 
-    *objective* says what the network was trained to predict; *randomness* is what each image draws
-    from its own generator before the first call. *advance* is told how many images each batch has
-    added. Another *batch_size* may change an image in the last bit of a byte, because kernels round
-    by it.
+    *objective*, a spec, says what the network was trained to predict; *randomness* is what each
+    image draws from its own generator before the first call. *advance* is told how many images each
+    batch has added. Another *batch_size* may change an image in the last bit of a byte, because
+    kernels round by it.
 
     Raises:
         RunError: when an image is not finite.
     """
     device = next(network.parameters()).device
     calls = _Counted(network.eval())
+    sampler = builder_of(spec.sampler)
     seeds = np.arange(spec.num_samples, dtype=np.int64) + spec.seed
     labels = seeds % num_classes
     images: list[NDArray[np.uint8]] = []
     batches = list(_batches(spec.num_samples, batch_size))
     with deterministic(), torch.inference_mode():
         for rows in batches:
-            batch = _Batch(
+            batch = ImageBatch(
                 generators=per_image(seeds[rows].tolist()),
                 labels=torch.from_numpy(labels[rows]).to(device),
                 randomness=randomness,
-                device=device,
             )
-            made = _sampled(spec, calls, batch, objective=objective)
+            made: Tensor = sampler(spec.sampler, calls, batch, objective=objective)
             added = min(batch_size, spec.num_samples - len(images) * batch_size)
             decoded = made if decode is None else decode(made)
             images.append(quantise(decoded[:added], rule=spec.quantisation))
@@ -77,7 +77,7 @@ def sample_images(
         images=np.concatenate(images),
         seeds=seeds,
         labels=labels,
-        nfe=calls.count // len(batches),
+        nfe=calls.samples // (len(batches) * batch_size),
     )
 
 
@@ -100,53 +100,35 @@ def quantise(images: Tensor, *, rule: Quantisation = "round-half-even") -> NDArr
 
 
 class _Counted:
-    """A network that counts how often it is called."""
+    """A network that counts for how many samples it has been called."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self.count = 0
+        self.samples = 0
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        self.count += 1
-        output: Tensor = self._network(*inputs)
+    def __call__(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+        self.samples += len(inputs[0])
+        output: Tensor = self._network(*inputs, **named)
         return output
 
 
 @frozen(kw_only=True, eq=False)
-class _Batch:
-    """What makes the images of one batch differ."""
+class ImageBatch:
+    """What makes the images of one batch differ: each has its label and its own generator."""
 
     generators: Sequence[Generator]
     labels: Tensor
     randomness: Randomness
-    device: torch.device
 
     def start(self) -> list[Tensor]:
         """What a generator starts from: noise, and style indices if it takes any."""
-        return [each.to(self.device) for each in draw_each(self.randomness, self.generators)]
+        drawn = draw_each(self.randomness, self.generators)
+        return [each.to(self.labels.device) for each in drawn]
 
-    def noise(self) -> Tensor:
-        return normal(self.generators, self.randomness.noise_shape).to(self.device)
-
-
-def _sampled(
-    spec: FromCheckpoint, network: _Counted, batch: _Batch, *, objective: Objective
-) -> Tensor:
-    if isinstance(spec.sampler, OneStep):
-        alpha = torch.full(batch.labels.shape, spec.sampler.alpha, device=batch.device)
-        noise, *style = batch.start()
-        return network(noise, batch.labels, alpha, *style)
-    if not isinstance(objective, Denoise):
-        msg = f"sample: {spec.sampler.kind} needs a denoising network, got {objective.kind}"
-        raise RunError(msg)
-
-    def predict(z: Tensor, level: int) -> Tensor:
-        return network(z, torch.full((len(z),), level, device=batch.device))
-
-    images: Tensor = builder_of(spec.sampler)(
-        spec.sampler, predict, batch.noise(), process=objective, draw=batch.noise
-    )
-    return images
+    def noise(self, shape: Sequence[int] | None = None) -> Tensor:
+        """Normal noise [B, *shape], by default of the shape of what a network starts from."""
+        wanted = self.randomness.noise_shape if shape is None else shape
+        return normal(self.generators, wanted).to(self.labels.device)
 
 
 def _batches(num: int, size: int) -> Iterator[NDArray[np.int64]]:

@@ -26,7 +26,6 @@ from repro.spec.evaluate import (
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import LEAST_GRID, doublings, layout, reduction
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
-from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
 from repro.spec.train import Train, checkpoint_steps
 
 COARSEST_SIDE = 4
@@ -91,7 +90,7 @@ def _replaced(value: Any, files: StandIn) -> Any:
             return InceptionV3Compat(inception_weights="none")
         case AutoencoderKl(architecture=architecture):
             return UntrainedAutoencoderKl(architecture=architecture)
-        case Ddpm() | Ddim() | AdjacentStrided() | MeanScaled():
+        case _ if hasattr(value, "allow_biased"):
             return evolve(value, allow_biased=True)
         case UNet2D() | KlArchitecture():
             return evolve(value, norm_groups=math.gcd(value.norm_groups, *value.channels))

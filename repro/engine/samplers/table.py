@@ -1,15 +1,18 @@
-"""Which function runs which denoising sampler of a spec."""
+"""Which function runs which sampler of a spec."""
 
 from collections.abc import Mapping
 
 from repro.engine.samplers.biased import adjacent_strided, mean_scaled
 from repro.engine.samplers.ddim import ddim, ddpm
-from repro.engine.samplers.sampler import DenoisingSampler
-from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled
+from repro.engine.samplers.levels import on_levels
+from repro.engine.samplers.one_step import one_step
+from repro.engine.samplers.sampler import Sampler
+from repro.spec.sample import AdjacentStrided, Ddim, Ddpm, MeanScaled, OneStep
 
-DENOISING_SAMPLERS: Mapping[type, DenoisingSampler] = {
-    Ddpm: ddpm,
-    Ddim: ddim,
-    AdjacentStrided: adjacent_strided,
-    MeanScaled: mean_scaled,
+SAMPLERS: Mapping[type, Sampler] = {
+    OneStep: one_step,
+    Ddpm: on_levels(ddpm),
+    Ddim: on_levels(ddim),
+    AdjacentStrided: on_levels(adjacent_strided),
+    MeanScaled: on_levels(mean_scaled),
 }
