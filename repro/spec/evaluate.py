@@ -64,7 +64,17 @@ class InceptionV3Compat:
     inception_weights: Literal["standard", "none"] = "standard"
 
 
-Extractor = InceptionV3Compat
+@frozen(kw_only=True)
+class Pixels:
+    """The pixels themselves, in [-1, 1], as features: for images of a few pixels, as digits are.
+
+    A distance by them is a yardstick of its own and is evidence in no table.
+    """
+
+    kind: ClassVar = "pixels"
+
+
+Extractor = InceptionV3Compat | Pixels
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from repro.engine.evaluation.extractor import Backend, extract, open_extractor
 from repro.engine.evaluation.images import Images, Quantisation, check_images, image_facts
-from repro.engine.evaluation.references import probe_deviation
+from repro.engine.evaluation.references import known_deviation
 from repro.engine.evaluation.weights import check_layers
 from repro.engine.progress import Progress, Silent
 from repro.errors import RunError
@@ -24,8 +24,8 @@ from repro.metrics.features import Features
 from repro.metrics.measure import Value
 from repro.metrics.protocol import protocol_facts, protocol_id
 from repro.metrics.reference import ReferenceStatistics
-from repro.metrics.standard import PROBE_TOLERANCE, RESIZE
-from repro.spec.evaluate import Fid, InceptionV3Compat, Isc, Kid, Metric, Prc
+from repro.metrics.standard import PROBE_TOLERANCE
+from repro.spec.evaluate import Extractor, Fid, InceptionV3Compat, Isc, Kid, Metric, Prc
 
 SMALLEST_DISTANCE: Final = -1e-6
 """A distance below this is no rounding error."""
@@ -58,7 +58,7 @@ class Evaluation:
 def evaluate(
     images: Images,
     *,
-    extractor: InceptionV3Compat,
+    extractor: Extractor,
     reference: ReferenceStatistics,
     metrics: Sequence[Metric],
     weights_path: Path | None,
@@ -76,18 +76,20 @@ def evaluate(
     """
     check_images(images)
     _check_counts(metrics, len(images), len(reference.features))
-    check_layers([metric.kind for metric in metrics], extractor.inception_weights, weights_path)
+    if isinstance(extractor, InceptionV3Compat):
+        kinds = [metric.kind for metric in metrics]
+        check_layers(kinds, extractor.inception_weights, weights_path)
     opened = open_extractor(extractor, weights_path=weights_path, device=device, backend=backend)
-    before = probe_deviation(opened)
+    before = known_deviation(opened)
     features = extract(opened, images, batch_size=batch_size, progress=progress)
     facts = {
         "extractor": dict(opened.facts),
         "probe": {
             "before": before,
-            "after": probe_deviation(opened),
+            "after": known_deviation(opened),
             "tolerance": PROBE_TOLERANCE,
         },
-        "resize": RESIZE,
+        "resize": opened.resize,
         "images": image_facts(images, quantisation=quantisation),
         "reference": {"digest": reference.digest, **reference.facts},
     }

@@ -30,7 +30,9 @@ from repro.engine.evaluation.weights import (
 from repro.engine.progress import Progress, Silent
 from repro.errors import RunError
 from repro.metrics.features import Features
-from repro.spec.evaluate import InceptionV3Compat
+from repro.metrics.standard import RESIZE
+from repro.spec import evaluate as spec_evaluate
+from repro.spec.evaluate import InceptionV3Compat, Pixels
 
 Backend = Literal["torch", "onnxruntime"]
 Pool3 = Callable[[Tensor], Tensor]
@@ -40,16 +42,23 @@ POOL3: Final = "2048"
 
 @frozen(kw_only=True, eq=False)
 class Extractor:
-    """From resized images to pool3 features on one device; `classifier` [1008, 2048] if known."""
+    """From images to features on one device; `classifier` [1008, 2048] if known.
+
+    `prepare` takes bytes [B, H, W, C] to what `pool3` takes; `resize` names it. Only of the
+    Inception there are `known_answers`, which its probe compares.
+    """
 
     pool3: Pool3
     classifier: NDArray[np.float32] | None
     device: str
     facts: Mapping[str, Any]
+    prepare: Callable[[Tensor], Tensor] = resize_and_normalise
+    resize: str = RESIZE
+    known_answers: bool = True
 
 
 def open_extractor(
-    spec: InceptionV3Compat,
+    spec: spec_evaluate.Extractor,
     *,
     weights_path: Path | None,
     device: str = "cpu",
@@ -60,6 +69,8 @@ def open_extractor(
     Raises:
         RunError: if weights are missing or not the standard ones, or the backend is not there.
     """
+    if isinstance(spec, Pixels):
+        return _pixels(device)
     tensors = _tensors(spec, weights_path)
     backend = backend or fastest_backend(device)
     pool3, dtype = _BACKENDS[backend](tensors, device)
@@ -100,7 +111,7 @@ def extract(
     with shown as advance, torch.inference_mode(), deterministic():
         for start in range(0, len(images), batch_size):
             chosen = torch.from_numpy(images[start : start + batch_size]).to(extractor.device)
-            batches.append(extractor.pool3(resize_and_normalise(chosen)).cpu().numpy())
+            batches.append(extractor.pool3(extractor.prepare(chosen)).cpu().numpy())
             advance(len(chosen))
     pool3 = np.concatenate(batches)
     if not np.isfinite(pool3).all():
@@ -108,6 +119,30 @@ def extract(
         raise RunError(msg)
     logits = None if extractor.classifier is None else pool3 @ extractor.classifier.T
     return Features(pool3=pool3, logits=logits)
+
+
+def _pixels(device: str) -> Extractor:
+    """Bytes [B, H, W, C] as values in [-1, 1], one feature a pixel and channel."""
+    return Extractor(
+        pool3=lambda images: images.float().flatten(1) / 127.5 - 1,
+        classifier=None,
+        device=device,
+        facts={
+            "name": Pixels.kind,
+            "weights": "none",
+            "weights_digest": None,
+            "code": {},
+            "dtype": "float32",
+            "device": device,
+            "tf32": False,
+            "autocast": False,
+            "backend": "torch",
+            "layer": Pixels.kind,
+        },
+        prepare=lambda images: images,
+        resize="none",
+        known_answers=False,
+    )
 
 
 def _tensors(spec: InceptionV3Compat, weights_path: Path | None) -> Tensors:

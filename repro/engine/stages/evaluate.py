@@ -21,6 +21,7 @@ from repro.metrics.reference import encode_reference, read_reference
 from repro.spec import Stage
 from repro.spec.evaluate import (
     DatasetReference,
+    Extractor,
     FileReference,
     InceptionV3Compat,
     ShippedReference,
@@ -146,9 +147,9 @@ def _measurement(
     )
 
 
-def _weights_path(execution: Execution, extractor: InceptionV3Compat) -> Path | None:
-    """The cached standard weights, verified; a random network needs no file."""
-    if extractor.inception_weights == "none":
+def _weights_path(execution: Execution, extractor: Extractor) -> Path | None:
+    """The cached standard weights, verified; no other extractor needs a file."""
+    if extractor != InceptionV3Compat():
         return None
     return resources.fetch(
         "inception",

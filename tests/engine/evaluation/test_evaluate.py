@@ -27,7 +27,7 @@ METRICS = (Fid(), Kid(), Prc(neighbour=2), Isc(splits=2))
 def _cheap(monkeypatch):
     monkeypatch.setattr(module, "open_extractor", lambda *_, **__: cheap_extractor())
     for each in (module, references):
-        monkeypatch.setattr(each, "probe_deviation", lambda _: 0.5)
+        monkeypatch.setattr(each, "known_deviation", lambda _: 0.5)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_the_probe_runs_before_and_after_the_images(images, reference, monkeypat
         order.append("images")
         return extract(*given, **options)
 
-    monkeypatch.setattr(module, "probe_deviation", probed)
+    monkeypatch.setattr(module, "known_deviation", probed)
     monkeypatch.setattr(module, "extract", extracted)
 
     found = run(images, reference).measured[0].facts["probe"]
