@@ -1,0 +1,1 @@
+"""Measurements of a network itself: one file for each."""
