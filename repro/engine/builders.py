@@ -29,6 +29,7 @@ from repro.engine.networks.dit import dit
 from repro.engine.networks.mae import mae
 from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
+from repro.engine.networks.unet_cifar32 import unet_cifar32
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
@@ -37,6 +38,7 @@ from repro.engine.samplers.table import SAMPLERS
 from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
+from repro.spec.unet_cifar32 import UNetCifar32
 
 
 @frozen(kw_only=True, eq=False)
@@ -56,6 +58,7 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
     Dit: dit,
     Mlp: lambda spec, shape: mlp(spec),
     UNet2D: unet2d,
+    UNetCifar32: unet_cifar32,
     Mae: mae,
     ConvEncoder: conv_encoder,
     Drifting: lambda spec, given: drifting(

@@ -21,6 +21,7 @@ from repro.spec.problems import Mistake, choice
 from repro.spec.reals import Queue
 from repro.spec.sample import Sampler, SampleSet
 from repro.spec.train import EmaLaw, LrSchedule
+from repro.spec.weighting import Weighting
 
 SLOTS = MappingProxyType(
     {
@@ -34,6 +35,7 @@ SLOTS = MappingProxyType(
         "alpha": Alpha,
         "queue": Queue,
         "noise-schedule": NoiseSchedule,
+        "weighting": Weighting,
         "lr-schedule": LrSchedule,
         "ema": EmaLaw,
         "sample-set": SampleSet,

@@ -19,6 +19,7 @@ from repro.spec.fields import (
     random_seed,
     widths,
 )
+from repro.spec.unet_cifar32 import UNetCifar32
 
 
 @frozen(kw_only=True)
@@ -119,7 +120,7 @@ class Mae:
     num_classes: int = count(default=0, least=0)
 
 
-Network = ConvGenerator | Dit | Mae | Mlp | UNet2D
+Network = ConvGenerator | Dit | Mae | Mlp | UNet2D | UNetCifar32
 
 
 @frozen(kw_only=True)

@@ -24,6 +24,7 @@ from repro.spec.fields import (
     several,
 )
 from repro.spec.reals import NearestPositives, NoQueue, Queue
+from repro.spec.weighting import UniformWeighting, Weighting
 
 
 @frozen(kw_only=True)
@@ -164,13 +165,17 @@ NoiseSchedule = LinearSchedule | CosineSchedule
 
 @frozen(kw_only=True)
 class Denoise:
-    """Squared error of a noise prediction, uniform over levels (Ho et al. 2020, eq. 14)."""
+    """Squared error of a prediction at a uniformly drawn level (Ho et al. 2020, eq. 14).
+
+    `weighting` says what each level counts.
+    """
 
     kind: ClassVar = "denoise"
 
     prediction: Literal["epsilon", "v", "sample"] = "epsilon"
     schedule: NoiseSchedule = LinearSchedule()
     batch_size: int = count(default=64, rehearsal=4)
+    weighting: Weighting = added(UniformWeighting())
 
 
 @frozen(kw_only=True)

@@ -66,6 +66,8 @@ from repro.spec.sample import (
     UniformNoise,
 )
 from repro.spec.train import ConstantEma, ConstantLr, CosineLr, Train, WarmupEma, checkpoint_steps
+from repro.spec.unet_cifar32 import UNetCifar32
+from repro.spec.weighting import MinSnr, UniformWeighting
 
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64).map("sha256:{}".format)
 POSITIVE = st.floats(1e-9, 1e9)
@@ -303,20 +305,32 @@ def denoising(draw: st.DrawFn) -> dict[str, Any]:
     linear = st.tuples(st.floats(1e-9, 0.1), st.floats(0.2, 0.9)).map(
         lambda two: LinearSchedule(beta_start=two[0], beta_end=two[1])
     )
-    return {
-        "data": draw(st.sampled_from([Cifar10(), Digits(), FashionMnist()])),
-        "network": UNet2D(
+    data = draw(st.sampled_from([Cifar10(), Digits(), FashionMnist()]))
+    networks: st.SearchStrategy[Any] = st.just(
+        UNet2D(
             channels=tuple(groups * width for width in widths),
             attention=tuple(draw(st.booleans()) for _ in widths),
             norm_groups=groups,
             dropout=draw(FRACTION),
-        ),
+        )
+    )
+    if data != FashionMnist():
+        networks |= st.builds(
+            UNetCifar32,
+            base_channels=st.sampled_from([32, 64]),
+            time_embedding=st.sampled_from(["standard", "inverted"]),
+        )
+    return {
+        "data": data,
+        "network": draw(networks),
         "objective": draw(
             st.builds(
                 Denoise,
                 prediction=st.sampled_from(["epsilon", "v", "sample"]),
                 schedule=linear | st.builds(CosineSchedule),
                 batch_size=COUNTS,
+                weighting=st.builds(UniformWeighting)
+                | st.builds(MinSnr, gamma=POSITIVE, normalized=st.booleans()),
             )
         ),
     }

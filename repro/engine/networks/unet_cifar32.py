@@ -6,6 +6,7 @@ a time embedding whose frequencies may be upside down.
 """
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -64,7 +65,7 @@ class UNetCifar32(nn.Module):
             nn.Linear(EMBEDDING_DIM, EMBEDDING_DIM),
         )
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
-        steps = list(zip(widths[:-1], widths[1:], strict=True))
+        steps = list(pairwise(widths))
         self.down = nn.ModuleList(_Down(*step, dropout=spec.dropout) for step in steps)
         self.middle = _Block(widths[-1], widths[-1], dropout=spec.dropout)
         above = [widths[-1], *(finer for finer, _ in reversed(steps))]
@@ -114,8 +115,7 @@ class _Down(nn.Module):
     def __init__(self, before: int, after: int, *, dropout: float) -> None:
         super().__init__()
         widths = [before, *[after] * NUM_BLOCKS]
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.blocks = nn.ModuleList(_Block(*pair, dropout=dropout) for pair in pairs)
+        self.blocks = nn.ModuleList(_Block(*pair, dropout=dropout) for pair in pairwise(widths))
         self.shrink = nn.Conv2d(after, after, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor, time: Tensor) -> tuple[Tensor, list[Tensor]]:

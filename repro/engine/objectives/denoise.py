@@ -3,42 +3,57 @@
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import Factory, field, frozen
 from torch import Generator, Tensor, nn
 from torch.nn.functional import mse_loss
 
 from repro.engine.datasets import EncodedImages, Images
 from repro.engine.objectives.images import draw_indices, examples
 from repro.engine.objectives.objective import LossOut, Objective
+from repro.engine.objectives.weighting import loss_weights, signal_to_noise
 from repro.engine.schedules import Prediction, forward_process
 from repro.spec.objective import Denoise
+from repro.spec.weighting import UniformWeighting
 
 
 def denoise(spec: Denoise, *, data: Images | EncodedImages) -> Objective:
-    """The squared error of the network's prediction, all levels alike (Ho et al. 2020, eq. 14)."""
+    """The squared error of the network's prediction, each level weighted as the spec says."""
     return Denoising(spec=spec, data=data, process=forward_process(spec.schedule))
 
 
 @frozen(kw_only=True, eq=False)
 class Denoising:
-    """Images, and the process that adds noise to them."""
+    """Images, the process that adds noise to them, and the `levels` that it is drawn from."""
 
     spec: Denoise
     data: Images | EncodedImages
     process: Any
+    levels: range = field(
+        default=Factory(lambda self: range(self.spec.schedule.num_levels), takes_self=True)
+    )
 
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         del step, micro  # the generator knows them
         size = self.spec.batch_size
         chosen = draw_indices(len(self.data.labels), size, generator=generator)
-        levels = torch.randint(self.spec.schedule.num_levels, (size,), generator=generator)
+        levels = torch.randint(self.levels.start, self.levels.stop, (size,), generator=generator)
         clean = examples(self.data, chosen, generator=generator)
         noise = torch.randn(clean.shape, generator=generator)
         noised = self.process.add_noise(clean, noise, levels)
         wanted = target(self.spec.prediction, self.process, clean, noise, levels)
         device = next(network.parameters()).device
         output = network(noised.to(device), levels.to(device))
-        return LossOut(loss=mse_loss(output, wanted.to(device)))
+        return self._weighed(output, wanted.to(device), levels)
+
+    def _weighed(self, output: Tensor, wanted: Tensor, levels: Tensor) -> LossOut:
+        if self.spec.weighting == UniformWeighting():
+            return LossOut(loss=mse_loss(output, wanted))
+        snr = signal_to_noise(self.process)[levels]
+        weights = loss_weights(self.spec.weighting, self.spec.prediction, snr).to(output)
+        errors = (output - wanted).square().flatten(1).mean(dim=1)
+        return LossOut(
+            loss=(weights * errors).mean(), values={"mse": float(errors.detach().mean())}
+        )
 
 
 def target(

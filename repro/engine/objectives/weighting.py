@@ -15,11 +15,11 @@ from repro.spec.weighting import MinSnr, UniformWeighting, Weighting
 
 
 def signal_to_noise(process: Any) -> Tensor:
-    """abar / (1 - abar) of every level of a diffusers schedule: float64 [num_levels].
+    """Abar / (1 - abar) of every level of a diffusers schedule: float64 [num_levels].
 
     In double precision from the betas: one minus a product near one loses three digits in single.
     """
-    abar = (1 - process.betas.double()).cumprod(0)
+    abar: Tensor = (1 - process.betas.double()).cumprod(0)
     return abar / (1 - abar)
 
 

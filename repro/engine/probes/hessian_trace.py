@@ -89,10 +89,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             each.training = training
 
 
-def _quadratic_form(
-    value: Tensor, parameters: Sequence[Tensor], vector: Sequence[Tensor]
-) -> float:
-    """v . H v, added up in double precision."""
+def _quadratic_form(value: Tensor, parameters: Sequence[Tensor], vector: Sequence[Tensor]) -> float:
+    """V . H v, added up in double precision."""
     gradients = torch.autograd.grad(value, parameters, create_graph=True)
     along = torch.stack(
         [(one * other).sum() for one, other in zip(gradients, vector, strict=True)]
@@ -108,9 +106,6 @@ def _quadratic_form(
 
 
 def _drawn(like: Tensor, vectors: Vectors, *, generator: Generator) -> Tensor:
-    match vectors:
-        case "rademacher":
-            drawn = torch.randint(2, like.shape, generator=generator) * 2.0 - 1
-        case "gaussian":
-            drawn = torch.randn(like.shape, generator=generator)
-    return drawn.to(like)
+    if vectors == "gaussian":
+        return torch.randn(like.shape, generator=generator).to(like)
+    return (torch.randint(2, like.shape, generator=generator) * 2 - 1).to(like)

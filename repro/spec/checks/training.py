@@ -29,8 +29,10 @@ from repro.spec.objective import (
 )
 from repro.spec.problems import Problem, dotted, repeated
 from repro.spec.reals import Banks, NoQueue
+from repro.spec.unet_cifar32 import SIDE_DIVISOR, UNetCifar32
 
 TRAINING = ("data", "network", "objective", "train")
+Denoiser = UNet2D | UNetCifar32
 
 
 def _training_is_whole(spec: Spec) -> Iterator[Problem]:
@@ -44,7 +46,7 @@ def _training_is_whole(spec: Spec) -> Iterator[Problem]:
 def _network_fits_data(spec: Spec) -> Iterator[Problem]:
     if spec.data is None or spec.network is None:
         return
-    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | Dit | Mae | UNet2D):
+    if holds_points(spec.data) and isinstance(spec.network, ConvGenerator | Dit | Mae | Denoiser):
         yield Problem(("network",), f"makes images, but {spec.data.kind} holds points; use mlp")
     if layout(spec.data) and isinstance(spec.network, Mlp):
         yield Problem(("network",), f"makes points, but {spec.data.kind} holds images")
@@ -65,13 +67,18 @@ def _network_fits_images(network: Any, shape: Layout, data: Dataset) -> Iterator
                 msg = f"patches of {side} x {side} must tile the image, but {size}"
                 yield Problem(("network", "patch_size"), msg)
             yield from _network_knows_classes(network, shape, data)
-        case UNet2D(channels=channels):
-            factor = doublings(channels)
-            if shape.height % factor or shape.width % factor:
-                msg = f"{len(channels)} entries need sides divisible by {factor}, but {size}"
-                yield Problem(("network", "channels"), msg)
+        case UNet2D(channels=channels) if not _halves(shape, doublings(channels)):
+            entries = f"{len(channels)} entries need sides divisible by {doublings(channels)}"
+            yield Problem(("network", "channels"), f"{entries}, but {size}")
+        case UNetCifar32() if not _halves(shape, SIDE_DIVISOR):
+            msg = f"unet-cifar32 needs sides divisible by {SIDE_DIVISOR}, but {size}"
+            yield Problem(("network", "kind"), msg)
         case _:
             pass
+
+
+def _halves(shape: Layout, factor: int) -> bool:
+    return not (shape.height % factor or shape.width % factor)
 
 
 def _network_knows_classes(network: Any, shape: Layout, data: Dataset) -> Iterator[Problem]:
@@ -98,12 +105,12 @@ def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
     match spec.network, spec.objective:
         case ConvGenerator() | Dit() | Mlp(), Denoise():
             yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
-        case UNet2D() | Mae(), Drifting():
+        case UNet2D() | UNetCifar32() | Mae(), Drifting():
             msg = "drifting needs a generator; expected conv-generator, dit or mlp"
             yield Problem(("network", "kind"), msg)
         case Mae(), Denoise():
             yield Problem(("network", "kind"), "denoise needs a denoiser; expected unet2d")
-        case ConvGenerator() | Dit() | Mlp() | UNet2D(), MaskedAutoencoding():
+        case ConvGenerator() | Dit() | Mlp() | UNet2D() | UNetCifar32(), MaskedAutoencoding():
             yield Problem(("network", "kind"), "masked-autoencoding needs an autoencoder: mae")
         case Mae() as mae, MaskedAutoencoding() as objective:
             yield from _classifier_is_tuned(mae, objective)

@@ -1,6 +1,7 @@
 """The U-Net of the study E7."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ import torch
 from repro.engine.networks.unet_cifar32 import time_embedding, unet_cifar32
 from repro.errors import RunError
 from repro.spec.unet_cifar32 import UNetCifar32
+
+ORDERS: tuple[Literal["standard", "inverted"], ...] = ("standard", "inverted")
 
 
 @pytest.mark.parametrize(("base_channels", "expected"), [(32, 1_982_115), (64, 5_550_403)])
@@ -28,7 +31,7 @@ def test_shapes(shape: tuple[int, int, int]):
     assert out.shape == (2, *shape)
 
 
-@pytest.mark.parametrize("order", ["standard", "inverted"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_the_level_is_seen(order):
     """Two levels of the same image are not the same to the network."""
     network = unet_cifar32(UNetCifar32(time_embedding=order), (1, 8, 8)).eval()
@@ -44,8 +47,8 @@ def test_neighbouring_levels_share_nothing_when_inverted():
     levels = torch.tensor([500, 501])
 
     cosines = {}
-    for order in ("standard", "inverted"):
-        first, second = time_embedding(levels, order=order)  # type: ignore[arg-type]
+    for order in ORDERS:
+        first, second = time_embedding(levels, order=order)
         cosines[order] = float(torch.cosine_similarity(first, second, dim=0))
 
     assert cosines["standard"] > 0.9

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from torch import Tensor, nn
 
 from repro.engine.datasets import Images
-from repro.engine.objectives.denoise import denoise
+from repro.engine.objectives.denoise import Denoising, denoise
+from repro.engine.schedules import forward_process
 from repro.engine.seeds import seeded
 from repro.spec.objective import Denoise, LinearSchedule
+from repro.spec.weighting import MinSnr
 
 WHITE = Images(  # equal images, so that the noise can be told from the noised
     images=np.full((10, 4, 4, 1), 255, np.uint8),
@@ -50,6 +53,23 @@ class Oracle(nn.Module):
                 return a * epsilon - s
             case "sample":
                 return z - s * epsilon - a + 1
+
+
+class Biased(nn.Module):
+    """An oracle whose image is wrong by `error` in every pixel; remembers what it was asked at."""
+
+    def __init__(self, spec: Denoise, *, error: float) -> None:
+        super().__init__()
+        self.prediction, self.error = spec.prediction, error
+        self.abar = nn.Parameter(forward_process(spec.schedule).alphas_cumprod)
+        self.snr = torch.empty(0)
+
+    def forward(self, z: Tensor, levels: Tensor) -> Tensor:
+        a, s = (each[levels].sqrt().view(-1, 1, 1, 1) for each in (self.abar, 1 - self.abar))
+        self.snr = (a / s).square().detach()
+        image = torch.ones_like(z) + self.error
+        epsilon = (z - a * image) / s
+        return {"epsilon": epsilon, "v": a * epsilon - s * image, "sample": image}[self.prediction]
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v", "sample"])
@@ -94,3 +114,43 @@ def test_equal_generators_give_equal_losses():
     ]
 
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_levels_can_be_restricted():
+    """A part of the levels may be drawn from, for looking at each part alone."""
+    spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=500)
+    network = Oracle(spec)
+    objective = denoise(spec, data=WHITE)
+    assert isinstance(objective, Denoising)
+
+    evolve(objective, levels=range(10, 12)).loss(network, step=0, micro=0, generator=seeded("x"))
+
+    assert set(network.seen) == {10, 11}
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v", "sample"])
+def test_a_weighted_loss_is_that_of_the_image(prediction):
+    """Min-SNR counts min(SNR, gamma) times the squared error of x0, whatever is predicted."""
+    spec = Denoise(
+        prediction=prediction,
+        schedule=LinearSchedule(num_levels=50, beta_end=0.2),
+        batch_size=64,
+        weighting=MinSnr(gamma=2.0),
+    )
+    network = Biased(spec, error=0.5)
+
+    out = denoise(spec, data=WHITE).loss(network, step=0, micro=0, generator=seeded("x"))
+
+    assert float(out.loss.detach()) == pytest.approx(
+        float((0.25 * network.snr.clamp(max=2.0)).mean()), rel=1e-4
+    )
+
+
+def test_the_plain_error_is_watched_beside_a_weighted_loss():
+    """Losses under two weightings are not comparable; their unweighted errors are."""
+    spec = Denoise(schedule=LinearSchedule(num_levels=50), batch_size=512, weighting=MinSnr())
+
+    out = denoise(spec, data=WHITE).loss(Linear(scale=0.0), step=0, micro=0, generator=seeded("x"))
+
+    assert out.values["mse"] == pytest.approx(1, abs=0.05)
+    assert float(out.loss.detach()) < out.values["mse"]

@@ -11,11 +11,11 @@ from repro.engine.objectives.weighting import (
     loss_weights,
     signal_to_noise,
 )
-from repro.engine.schedules import forward_process
+from repro.engine.schedules import Prediction, forward_process
 from repro.spec.objective import CosineSchedule, LinearSchedule
 from repro.spec.weighting import MinSnr, UniformWeighting
 
-PREDICTIONS = ("epsilon", "v", "sample")
+PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v", "sample")
 RATIOS = st.lists(st.floats(1e-9, 1e5), min_size=1, max_size=8).map(
     lambda values: torch.tensor(values, dtype=torch.float64)
 )
@@ -71,7 +71,7 @@ def test_one_weighting_of_the_image_whatever_is_predicted(snr, prediction):
 
 @given(RATIOS)
 def test_no_bound_leaves_epsilon_alone(snr):
-    """gamma to infinity: 1 on epsilon, SNR on the image, SNR / (1 + SNR) on v."""
+    """Gamma to infinity: 1 on epsilon, SNR on the image, SNR / (1 + SNR) on v."""
     weighting = MinSnr(gamma=1e9)
 
     found = [loss_weights(weighting, each, snr) for each in PREDICTIONS]
@@ -82,7 +82,7 @@ def test_no_bound_leaves_epsilon_alone(snr):
 
 @given(RATIOS)
 def test_a_small_bound_counts_images_alike(snr):
-    """gamma to 0: epsilon counts gamma / SNR, a constant times the error of the image."""
+    """Gamma to 0: epsilon counts gamma / SNR, a constant times the error of the image."""
     weights = loss_weights(MinSnr(gamma=1e-12), "epsilon", snr)
 
     assert torch.allclose(weights, 1e-12 / snr, rtol=1e-9)
