@@ -25,31 +25,15 @@ from repro.spec.fields import (
     each,
     finite,
     location,
-    matching,
     not_empty,
     text,
 )
+from repro.spec.map_keys import MapKeys
 from repro.spec.network import ConvEncoder
 from repro.spec.problems import KeyPath
 
 if TYPE_CHECKING:
     from repro.spec.document import Spec
-
-Statistic = Literal["locations", "mean-std", "patches-2", "patches-4"]
-STATISTICS: tuple[Statistic, ...] = ("locations", "mean-std", "patches-2", "patches-4")
-
-
-@frozen(kw_only=True)
-class MapKeys:
-    """Which vectors of which maps samples are compared by; no `taps` are all maps of the network.
-
-    `locations` are the vectors at every place of a map, `mean-std` two vectors over the whole map,
-    `patches-2` and `patches-4` means and deviations over patches of 2 x 2 and 4 x 4 places, where
-    these divide the map (Deng et al. 2026, appendix A.5, (a) to (d)).
-    """
-
-    taps: tuple[str, ...] = field(default=(), validator=each(matching(".+")))
-    statistics: tuple[Statistic, ...] = field(default=STATISTICS, validator=not_empty)
 
 
 @frozen(kw_only=True)
@@ -136,3 +120,8 @@ def mae_taps(blocks: Sequence[int]) -> list[str]:
         names += [f"layer{stage}_blk{block}" for block in range(2, num_blocks + 1, 2)]
         names.append(f"layer{stage}")
     return names
+
+
+def conv_taps(channels: Sequence[int]) -> list[str]:
+    """The names of a convolutional encoder's maps: its stages."""
+    return [f"stage{stage}" for stage in range(1, len(channels) + 1)]

@@ -9,6 +9,7 @@ from repro.spec.fields import (
     MAX_PATCH,
     MAX_SIDE,
     MAX_WIDTH,
+    added,
     between,
     count,
     each,
@@ -19,7 +20,11 @@ from repro.spec.fields import (
     random_seed,
     widths,
 )
+from repro.spec.map_keys import MapKeys
 from repro.spec.unet_cifar32 import UNetCifar32
+
+Precision = Literal["float32", "bfloat16"]
+"""In which numbers a network's products are taken; parameters stay in float32."""
 
 
 @frozen(kw_only=True)
@@ -27,7 +32,8 @@ class ConvGenerator:
     """One call from Gaussian noise to an image: dense layer, then upsampling residual blocks.
 
     Class and guidance scale alpha enter every block as scale and shift. `channels` are the widths
-    from the coarsest map upward; each further entry doubles height and width.
+    from the coarsest map upward; each further entry doubles height and width. In `bfloat16` its
+    products take and give rounded numbers.
     """
 
     kind: ClassVar = "conv-generator"
@@ -36,6 +42,7 @@ class ConvGenerator:
     channels: tuple[int, ...] = widths(default=(128, 96, 64, 48), rehearsal=8)
     conditioning_dim: int = count(default=128, rehearsal=16)
     num_classes: int = count(default=10)
+    precision: Precision = added("float32")
 
 
 @frozen(kw_only=True)
@@ -74,7 +81,7 @@ class Dit:
     alpha_embedding: Literal["sinusoid", "raw", "none"] = "sinusoid"
     adaln_init: Literal["zero", "xavier"] = "zero"
     head_init: Literal["zero", "xavier"] = "zero"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
 
 @frozen(kw_only=True)
@@ -125,7 +132,13 @@ Network = ConvGenerator | Dit | Mae | Mlp | UNet2D | UNetCifar32
 
 @frozen(kw_only=True)
 class ConvEncoder:
-    """A small residual classifier; once trained it is frozen and its stages are features."""
+    """A small residual classifier; once trained it is frozen and its stages are features.
+
+    Stage k gives the map `stage<k>`. Without `features` samples are compared by 4 x 4 places of
+    every map, its means and its deviations. With `flip` it also learns from mirror images. In
+    `bfloat16` its convolutions take and give rounded numbers, which a processor with instructions
+    for them does in about half the time.
+    """
 
     kind: ClassVar = "conv-encoder"
 
@@ -135,3 +148,6 @@ class ConvEncoder:
     lr: float = positive(default=2e-3)
     weight_decay: float = non_negative(default=1e-2)
     seed: int = random_seed(default=0)
+    features: tuple[MapKeys, ...] = added(())
+    flip: bool = added(default=False)
+    precision: Precision = added("float32")

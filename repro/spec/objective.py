@@ -116,7 +116,7 @@ class Drifting(DriftField):
     points their coordinates) and the stages of the frozen encoder. The loss of a feature is a
     `mean` over its locations, or their `sum` (`over_locations`); features are summed. Reals come
     from the whole data set or from a `queue`; with `nearest_positives` a class has more candidates
-    than positives.
+    than positives. `pixels_rule` is another rule for the key `pixels` than that of the encoder's.
     """
 
     kind: ClassVar = "drifting"
@@ -132,6 +132,7 @@ class Drifting(DriftField):
     over_locations: OverLocations = added("mean")
     queue: Queue = added(NoQueue())
     nearest_positives: NearestPositives | None = added(None)
+    pixels_rule: Rule | None = added(None)
 
 
 def num_candidates(drifting: Drifting) -> int:

@@ -16,7 +16,6 @@ from repro.spec.document import SCHEMA, Spec
 from repro.spec.encoder import (
     Encoder,
     LibraryEncoder,
-    MapKeys,
     PretrainedEncoder,
     SeveralEncoders,
     SingleEncoder,
@@ -34,6 +33,7 @@ from repro.spec.evaluate import (
 )
 from repro.spec.fields import ADDED
 from repro.spec.identity import identity_data
+from repro.spec.map_keys import MapKeys
 from repro.spec.network import Network
 from repro.spec.objective import Denoise, MaskedAutoencoding, NoiseSchedule, Objective
 from repro.spec.sample import (

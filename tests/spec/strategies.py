@@ -20,9 +20,7 @@ from repro.spec.data import (
     SwissRoll,
 )
 from repro.spec.encoder import (
-    STATISTICS,
     LibraryEncoder,
-    MapKeys,
     Member,
     PretrainedEncoder,
     SeveralEncoders,
@@ -42,6 +40,7 @@ from repro.spec.evaluate import (
     Select,
     ShippedReference,
 )
+from repro.spec.map_keys import STATISTICS, MapKeys
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import (
     ClassifierTuning,
@@ -231,7 +230,13 @@ def encoders(draw: st.DrawFn, *, data: Any) -> Any:
     upstream = draw(masked_autoencoding(data=data))
     taps = st.lists(st.sampled_from(mae_taps(upstream["network"].blocks)), unique=True)
     every: list[st.SearchStrategy[Any]] = [
-        st.builds(ConvEncoder, seed=SEEDS),
+        st.builds(
+            ConvEncoder,
+            seed=SEEDS,
+            features=st.just(()) | map_keys(st.just([])),
+            flip=st.booleans(),
+            precision=st.sampled_from(["float32", "bfloat16"]),
+        ),
         st.builds(
             PretrainedEncoder,
             run=trainings().map(lambda train: Spec(schema=1, **upstream, train=train)),
@@ -273,6 +278,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
             st.builds(
                 ConvGenerator,
                 channels=st.lists(st.integers(1, 99), min_size=1, max_size=4).map(tuple),
+                precision=st.sampled_from(["float32", "bfloat16"]),
             )
             | dits()
         ),
@@ -284,6 +290,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
             num_generated=draw(COUNTS),
             alpha=draw(alphas()),
             **draw(readings()),
+            pixels_rule=draw(st.sampled_from([None, "algorithm-2"])),
             **draw(reals()),
         ),
     }

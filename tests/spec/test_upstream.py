@@ -20,7 +20,8 @@ from repro.spec import (
     structure,
 )
 from repro.spec.data import StandIn
-from repro.spec.encoder import MapKeys, PretrainedEncoder
+from repro.spec.encoder import PretrainedEncoder
+from repro.spec.map_keys import MapKeys
 from repro.spec.network import ConvEncoder, Mae
 from repro.spec.written import as_toml
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from repro.engine.features.maps import map_vectors, norm_x
 from repro.errors import RunError
-from repro.spec.encoder import MapKeys
+from repro.spec.map_keys import MapKeys
 from repro.spec.problems import choice
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from repro.spec.encoder import Statistic
+from repro.spec.map_keys import Statistic
 
 EPS = 1e-6
 """Under every square root: without it the gradient of a constant channel is not a number."""

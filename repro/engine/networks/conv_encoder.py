@@ -1,11 +1,13 @@
 """A small residual classifier whose stages, once it is trained and frozen, are features."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from repro.engine.features.maps import EPS, norm_x
+from repro.engine.features.maps import EPS, map_vectors, norm_x
 from repro.engine.networks.conv_generator import num_groups
+from repro.engine.networks.rounded import rounded
 from repro.spec import network as spec_network
 
 LOCATIONS_PER_SIDE = 4
@@ -26,6 +28,7 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, spec: spec_network.ConvEncoder, channels: int, num_classes: int) -> None:
         super().__init__()
+        self.spec = spec
         widths = (spec.channels[0], *spec.channels)
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.stages = nn.ModuleList(
@@ -40,28 +43,28 @@ class ConvEncoder(nn.Module):
         return logits
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The output [B, C, H, W] of every stage."""
+        """The output [B, C, H, W] of every stage, in float32."""
         maps = []
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
+        with rounded(x, self.spec.precision):
+            x = self.stem(x)
+            for stage in self.stages:
+                x = stage(x)
+                maps.append(x.float())
         return maps
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """What images [B, C, H, W] are compared by: vectors [B, L, C] under each key.
 
-        `norm_x` is the root mean square of every input channel. Each stage gives the vectors at
-        up to 4 x 4 of its places, and their mean and standard deviation over the whole map.
+        `norm_x` is the root mean square of every input channel. Each stage gives what the spec
+        names; or else the vectors at up to 4 x 4 of its places, and their mean and standard
+        deviation over the whole map.
         """
+        maps = {f"stage{index}": each for index, each in enumerate(self.maps(x), start=1)}
         features = {"norm_x": norm_x(x)}
-        for index, stage in enumerate(self.maps(x), start=1):
-            variance = stage.var(dim=(2, 3), correction=0)
-            features[f"stage{index}"] = _locations(stage)
-            features[f"stage{index}_mean"] = stage.mean(dim=(2, 3))[:, None, :]
-            # Without the eps the gradient of a constant channel is not a number.
-            features[f"stage{index}_std"] = (variance.clamp_min(0) + EPS).sqrt()[:, None, :]
-        return features
+        for keys in self.spec.features:
+            for tap in keys.taps or maps:
+                features.update(map_vectors(tap, maps[tap], keys.statistics))
+        return features if self.spec.features else {**features, **_few_vectors(maps)}
 
 
 class ResidualBlock(nn.Module):
@@ -82,6 +85,17 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.body(x) + self.skip(x)
         return out
+
+
+def _few_vectors(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    features = {}
+    for name, stage in maps.items():
+        variance = stage.var(dim=(2, 3), correction=0)
+        features[name] = _locations(stage)
+        features[f"{name}_mean"] = stage.mean(dim=(2, 3))[:, None, :]
+        # Without the eps the gradient of a constant channel is not a number.
+        features[f"{name}_std"] = (variance.clamp_min(0) + EPS).sqrt()[:, None, :]
+    return features
 
 
 def _locations(stage: Tensor) -> Tensor:

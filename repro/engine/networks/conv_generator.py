@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from repro.engine.networks.rounded import rounded
 from repro.spec import network as spec_network
 
 GROUP_CHANNELS = 8
@@ -27,6 +28,7 @@ class ConvGenerator(nn.Module):
 
     def __init__(self, spec: spec_network.ConvGenerator, shape: tuple[int, int, int]) -> None:
         super().__init__()
+        self.precision = spec.precision
         channels, height, width = shape
         doublings = range(len(spec.channels) - 1, -1, -1)
         sizes = [(-(-height >> step), -(-width >> step)) for step in doublings]
@@ -46,13 +48,18 @@ class ConvGenerator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor, alpha: Tensor) -> Tensor:
         """Images [B, C, H, W] in (-1, 1) of *noise* [B, noise_dim], *labels* [B], *alpha* [B]."""
+        with rounded(noise, self.precision):
+            return torch.tanh(self._activated(noise, labels, alpha).float())
+
+    def _activated(self, noise: Tensor, labels: Tensor, alpha: Tensor) -> Tensor:
         embedding = self.class_embedding(labels) + self.alpha_embedding(alpha.log()[:, None])
         conditioning = self.mapping(embedding + self.noise_embedding(noise))
         x = self.stem(noise).unflatten(1, self.coarsest)
         x = x.contiguous(memory_format=torch.channels_last)  # a fifth faster on a CPU
         for block in self.blocks:
             x = block(x, conditioning)
-        return torch.tanh(self.head(self.head_norm(x, conditioning)))
+        activated: Tensor = self.head(self.head_norm(x, conditioning))
+        return activated
 
 
 class UpBlock(nn.Module):

@@ -19,7 +19,7 @@ from repro.engine.reals.nearest import with_nearest_positives
 from repro.engine.reals.source import Reals
 from repro.engine.reals.table import REALS
 from repro.errors import RunError
-from repro.spec.objective import Drifting, num_candidates
+from repro.spec.objective import AFFINITY_FLOORS, DriftField, Drifting, num_candidates
 
 
 def drifting(
@@ -190,12 +190,20 @@ def summed_loss(
             _by_class(vectors, num_classes=len(alpha)),
             targets[:, :, : spec.num_positive],
             targets[:, :, spec.num_positive :],
-            field=spec,
+            field=field_of(spec, key),
             weights=weights,
             over_locations=spec.over_locations,
         )
         losses.append(loss)
     return LossOut(loss=torch.stack(losses).sum(), values=_values(spec, told))
+
+
+def field_of(spec: Drifting, key: str) -> DriftField:
+    """How vectors under *key* drift. The floor of another rule is that rule's own."""
+    rule = spec.pixels_rule
+    if key != "pixels" or rule is None or rule == spec.rule:
+        return spec
+    return evolve(spec, rule=rule, affinity_floor=AFFINITY_FLOORS[rule])
 
 
 def _values(spec: Drifting, told: Mapping[str, Statistics]) -> dict[str, float]:

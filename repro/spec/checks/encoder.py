@@ -8,13 +8,14 @@ from repro.spec.data import Dataset, Latents
 from repro.spec.document import Spec
 from repro.spec.encoder import (
     LibraryEncoder,
-    MapKeys,
     PretrainedEncoder,
+    conv_taps,
     mae_taps,
     singles,
 )
 from repro.spec.layout import holds_latents, layout, unfit_patches
-from repro.spec.network import Mae
+from repro.spec.map_keys import MapKeys
+from repro.spec.network import ConvEncoder, Mae
 from repro.spec.objective import MaskedAutoencoding
 from repro.spec.problems import KeyPath, Problem, choice, repeated
 
@@ -33,8 +34,8 @@ def _encoders_are_sound(spec: Spec) -> Iterator[Problem]:
             case LibraryEncoder():
                 yield from _library_encoder_is_named(encoder, path)
                 yield from _keys_differ(encoder.features, (*path, "features"))
-            case _:
-                pass
+            case ConvEncoder(channels=channels):
+                yield from _keys_are_sound(encoder.features, conv_taps(channels), path)
 
 
 def _keys_are_sound(

@@ -245,6 +245,12 @@ def _field_has_its_parts(field: DriftField) -> Iterator[Problem]:
     if field.normalized_over == "none" and field.weights_enter != "affinity":
         msg = 'affinities are normalized over "none", where both are one; expected affinity'
         yield Problem(("objective", "weights_enter"), f"{msg}, got {field.weights_enter}")
+    if isinstance(field, Drifting) and field.pixels_rule and "pixels" not in field.features:
+        msg = 'nothing drifts in the pixels; name "pixels" in objective.features, or leave it out'
+        yield Problem(("objective", "pixels_rule"), msg)
+    if isinstance(field, Drifting) and field.pixels_rule == field.rule:
+        msg = "is that of every key; expected another rule, or nothing"
+        yield Problem(("objective", "pixels_rule"), msg)
     if not field.attraction and not field.repulsion:
         msg = "nothing drifts with neither attraction nor repulsion; expected a number above 0"
         yield Problem(("objective", "attraction"), f"{msg}, got {field.attraction}")

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 from repro.engine.features.encoder import MapFeatures
 from repro.engine.networks.mae import MaeEncoder
 from repro.errors import RunError
-from repro.spec.encoder import MapKeys, Statistic
+from repro.spec.map_keys import MapKeys, Statistic
 from repro.spec.network import Mae
 
 

@@ -20,7 +20,8 @@ from repro.engine.features.library import (
 )
 from repro.engine.torchvision_import import ensure_torchvision_importable
 from repro.errors import ResourceError, RunError
-from repro.spec.encoder import LibraryEncoder, MapKeys
+from repro.spec.encoder import LibraryEncoder
+from repro.spec.map_keys import MapKeys
 
 TAPS = ("features.3", "features.6")
 SPEC = LibraryEncoder(

@@ -15,7 +15,7 @@ from repro.engine.features.maps import (
     norm_x,
     patch_moments,
 )
-from repro.spec.encoder import STATISTICS
+from repro.spec.map_keys import STATISTICS
 
 
 def feature_map(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

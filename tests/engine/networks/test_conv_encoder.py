@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 
 from repro.engine.networks.conv_encoder import ConvEncoder, conv_encoder
 from repro.spec import network as networks
+from repro.spec.map_keys import MapKeys
 
 
 def encoder(shape: tuple[int, int, int]) -> ConvEncoder:
@@ -74,3 +75,35 @@ def test_a_flat_image_has_a_gradient(level: float):
 def test_logits():
     """As a classifier it gives a logit for each class."""
     assert encoder((1, 28, 28))(images(2, 1, 28, 28)).shape == (2, 10)
+
+
+@torch.no_grad()
+def test_a_spec_names_its_vectors():
+    """With `features` a stage gives the vectors of these statistics, and no others."""
+    keys = (MapKeys(taps=("stage2",), statistics=("mean-std", "patches-4")),)
+    spec = networks.ConvEncoder(channels=(8, 12), features=keys)
+    torch.manual_seed(0)
+
+    features = conv_encoder(spec, (3, 32, 32), 10).features(images(2, 3, 32, 32))
+
+    assert {key: tuple(value.shape) for key, value in features.items()} == {
+        "norm_x": (2, 1, 3),
+        "stage2_mean": (2, 1, 12),
+        "stage2_std": (2, 1, 12),
+        "stage2_mean_4": (2, 16, 12),
+        "stage2_std_4": (2, 16, 12),
+    }
+
+
+@torch.no_grad()
+def test_half_precision_rounds():
+    """The maps are those of float32 to about two decimal digits, in float32, and not equal."""
+    exact, x = encoder((3, 32, 32)), images(2, 3, 32, 32)
+    spec = networks.ConvEncoder(channels=(8, 12, 16), precision="bfloat16")
+    half = conv_encoder(spec, (3, 32, 32), 10)
+    half.load_state_dict(exact.state_dict())
+
+    for one, other in zip(exact.maps(x), half.maps(x), strict=True):
+        assert other.dtype == torch.float32
+        torch.testing.assert_close(other, one, rtol=0.05, atol=0.05)
+        assert not torch.equal(other, one)

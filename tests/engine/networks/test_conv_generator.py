@@ -58,3 +58,21 @@ def test_an_image_ignores_its_batch():
     alone = network(noise(8)[5:6], labels[5:6], alpha[5:6])
 
     torch.testing.assert_close(alone[0], together[5], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_half_precision_rounds():
+    """In bfloat16 an image is that of float32 to about two decimal digits, and not equal."""
+    exact = untrained()
+    spec = networks.ConvGenerator(
+        noise_dim=16, channels=(16, 12, 8), conditioning_dim=8, precision="bfloat16"
+    )
+    half = conv_generator(spec, (3, 32, 32))
+    half.load_state_dict(exact.state_dict())
+    given = (noise(2), torch.tensor([0, 9]), torch.ones(2))
+
+    image, other = exact(*given), half(*given)
+
+    assert other.dtype == torch.float32
+    torch.testing.assert_close(other, image, rtol=0, atol=0.05)
+    assert not torch.equal(other, image)

@@ -63,3 +63,17 @@ def test_a_batch_may_exceed_the_data():
     )
 
     assert torch.isfinite(out.loss)
+
+
+def test_mirror_images_are_seen():
+    """With `flip` a batch holds mirror images, so its loss is another."""
+    network = conv_encoder(SPEC, (1, 8, 8), 10)
+
+    plain, mirrored = (
+        classify(evolve(SPEC, flip=flip), data=digits())
+        .loss(network, step=0, micro=0, generator=Generator().manual_seed(0))
+        .loss.item()
+        for flip in (False, True)
+    )
+
+    assert plain != mirrored

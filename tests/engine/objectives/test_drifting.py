@@ -299,6 +299,25 @@ def test_losses_of_keys_are_summed():
     assert both.values == {**first.values, **second.values}
 
 
+def test_pixels_may_drift_by_another_rule():
+    """The key `pixels` loses what it loses alone under that rule, all others what they did."""
+    generated, reals = ({key: torch.randn((2 * num, 3, 4)) for key in "ab"} for num in (5, 6))
+    raw = evolve(SPEC, rule="algorithm-2", affinity_floor=0.0)
+
+    def loss(spec: Drifting, **names: str) -> Tensor:
+        return summed_loss(
+            spec,
+            generated={name: generated[key] for name, key in names.items()},
+            reals={name: reals[key] for name, key in names.items()},
+            alpha=torch.ones(2),
+        ).loss
+
+    together = loss(evolve(SPEC, pixels_rule="algorithm-2"), pixels="a", stage1="b")
+
+    torch.testing.assert_close(together, loss(raw, pixels="a") + loss(SPEC, stage1="b"))
+    assert together != loss(SPEC, pixels="a", stage1="b")
+
+
 def test_draws_come_from_the_generator():
     """Equal seeds give equal losses, bit for bit; another seed gives another."""
     first, again, other = (step(seed=seed)[0] for seed in (1, 1, 2))

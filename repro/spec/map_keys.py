@@ -1,0 +1,23 @@
+"""Which vectors of a network's maps samples are compared by."""
+
+from typing import Literal
+
+from attrs import field, frozen
+
+from repro.spec.fields import each, matching, not_empty
+
+Statistic = Literal["locations", "mean-std", "patches-2", "patches-4"]
+STATISTICS: tuple[Statistic, ...] = ("locations", "mean-std", "patches-2", "patches-4")
+
+
+@frozen(kw_only=True)
+class MapKeys:
+    """Which vectors of which maps samples are compared by; no `taps` are all maps of the network.
+
+    `locations` are the vectors at every place of a map, `mean-std` two vectors over the whole map,
+    `patches-2` and `patches-4` means and deviations over patches of 2 x 2 and 4 x 4 places, where
+    these divide the map (Deng et al. 2026, appendix A.5, (a) to (d)).
+    """
+
+    taps: tuple[str, ...] = field(default=(), validator=each(matching(".+")))
+    statistics: tuple[Statistic, ...] = field(default=STATISTICS, validator=not_empty)
