@@ -21,7 +21,13 @@ from repro.spec import Spec, Stage, run_id, stages
 from repro.spec.autoencoder import AutoencoderKl
 from repro.spec.data import Cifar10, FashionMnist, ImageFolder, ImageNetFolder, TensorFile
 from repro.spec.encoder import LibraryEncoder
-from repro.spec.evaluate import FileReference, InceptionV3Compat, ShippedReference
+from repro.spec.evaluate import (
+    CompatAsTorchvision,
+    FileReference,
+    InceptionV3Compat,
+    ShippedReference,
+    TorchvisionInception,
+)
 
 
 @frozen(kw_only=True)
@@ -314,11 +320,18 @@ def _need(part: Any) -> Need | None:
             return ResourceNeed(name=part.kind)
         case ShippedReference(name=name):
             return FileNeed(name=str(shipped_path(name)))
-        case ImageFolder() | ImageNetFolder() | TensorFile() | FileReference() | LibraryEncoder():
+        case (
+            ImageFolder()
+            | ImageNetFolder()
+            | TensorFile()
+            | FileReference()
+            | LibraryEncoder()
+            | TorchvisionInception()
+        ):
             return FileNeed(name=part.path)
         case AutoencoderKl():
             return AutoencoderNeed(spec=part)
-        case InceptionV3Compat(inception_weights="standard"):
+        case InceptionV3Compat(inception_weights="standard") | CompatAsTorchvision():
             return ResourceNeed(name="inception")
         case _:
             return None

@@ -74,7 +74,35 @@ class Pixels:
     kind: ClassVar = "pixels"
 
 
-Extractor = InceptionV3Compat | Pixels
+@frozen(kw_only=True)
+class TorchvisionInception:
+    """torchvision's ImageNet classifier up to its pooling: not the network of the FID.
+
+    Reports that call it the pretrained Inception are compared with by it; it is evidence in no
+    table. `path` is the safetensors file of its state,
+
+        save_file(torchvision.models.inception_v3(weights="DEFAULT").state_dict(), PATH)
+
+    and `digest` pins that file.
+    """
+
+    kind: ClassVar = "inception-v3-torchvision"
+
+    path: str = location()
+    digest: str = content_digest()
+
+
+@frozen(kw_only=True)
+class CompatAsTorchvision:
+    """The standard Inception's tensors in torchvision's layers, behind its preprocessing.
+
+    What separates it from the standard is layers, resize and range alone. Evidence in no table.
+    """
+
+    kind: ClassVar = "inception-v3-compat-as-torchvision"
+
+
+Extractor = InceptionV3Compat | Pixels | TorchvisionInception | CompatAsTorchvision
 
 
 @frozen(kw_only=True)

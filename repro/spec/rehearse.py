@@ -17,11 +17,13 @@ from repro.spec.document import Spec
 from repro.spec.encoder import LibraryEncoder, PretrainedEncoder, singles
 from repro.spec.evaluate import (
     Checkpoints,
+    CompatAsTorchvision,
     DatasetReference,
     Evaluate,
     FileReference,
     InceptionV3Compat,
     ShippedReference,
+    TorchvisionInception,
 )
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import LEAST_GRID, doublings, layout, reduction
@@ -86,7 +88,7 @@ def _replaced(value: Any, files: StandIn) -> Any:
     match value:
         case ShippedReference() | FileReference():
             return DatasetReference(data=files, num_features=NUM_FEATURES)
-        case InceptionV3Compat():
+        case InceptionV3Compat() | TorchvisionInception() | CompatAsTorchvision():
             return InceptionV3Compat(inception_weights="none")
         case AutoencoderKl(architecture=architecture):
             return UntrainedAutoencoderKl(architecture=architecture)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from repro.engine.determinism import deterministic
+from repro.engine.evaluation import torchvision_inception
 from repro.engine.evaluation.fidelity import EXTRACTOR, code_facts
 from repro.engine.evaluation.images import Images
 from repro.engine.evaluation.network import (
@@ -32,7 +33,12 @@ from repro.errors import RunError
 from repro.metrics.features import Features
 from repro.metrics.standard import RESIZE
 from repro.spec import evaluate as spec_evaluate
-from repro.spec.evaluate import InceptionV3Compat, Pixels
+from repro.spec.evaluate import (
+    CompatAsTorchvision,
+    InceptionV3Compat,
+    Pixels,
+    TorchvisionInception,
+)
 
 Backend = Literal["torch", "onnxruntime"]
 Pool3 = Callable[[Tensor], Tensor]
@@ -69,8 +75,13 @@ def open_extractor(
     Raises:
         RunError: if weights are missing or not the standard ones, or the backend is not there.
     """
-    if isinstance(spec, Pixels):
-        return _pixels(device)
+    match spec:
+        case Pixels():
+            return _pixels(device)
+        case TorchvisionInception() | CompatAsTorchvision():
+            return _classifier(spec, weights_path, device)
+        case _:
+            pass
     tensors = _tensors(spec, weights_path)
     backend = backend or fastest_backend(device)
     pool3, dtype = _BACKENDS[backend](tensors, device)
@@ -141,6 +152,35 @@ def _pixels(device: str) -> Extractor:
         },
         prepare=lambda images: images,
         resize="none",
+        known_answers=False,
+    )
+
+
+def _classifier(
+    spec: TorchvisionInception | CompatAsTorchvision, weights_path: Path | None, device: str
+) -> Extractor:
+    network, weights = torchvision_inception.classifier_network(spec, weights_path)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with deterministic():
+        facts = {
+            "name": spec.kind,
+            "weights": "standard" if isinstance(spec, CompatAsTorchvision) else "file",
+            "weights_digest": weights,
+            "code": torchvision_inception.code_facts(),
+            "dtype": "float32",
+            "device": device,
+            "tf32": _tf32(device),
+            "autocast": torch.is_autocast_enabled(torch.device(device).type),
+            "backend": "torch",
+            "layer": "avgpool",
+        }
+    return Extractor(
+        pool3=lambda images: network(images.contiguous(memory_format=torch.channels_last)),
+        classifier=None,
+        device=device,
+        facts=facts,
+        prepare=torchvision_inception.prepared,
+        resize=torchvision_inception.RESIZE,
         known_answers=False,
     )
 

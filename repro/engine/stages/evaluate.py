@@ -20,11 +20,13 @@ from repro.metrics.influence import encode_influences
 from repro.metrics.reference import encode_reference, read_reference
 from repro.spec import Stage
 from repro.spec.evaluate import (
+    CompatAsTorchvision,
     DatasetReference,
     Extractor,
     FileReference,
     InceptionV3Compat,
     ShippedReference,
+    TorchvisionInception,
 )
 from repro.spec.plan import Evaluation, Statistics
 
@@ -148,8 +150,10 @@ def _measurement(
 
 
 def _weights_path(execution: Execution, extractor: Extractor) -> Path | None:
-    """The cached standard weights, verified; no other extractor needs a file."""
-    if extractor != InceptionV3Compat():
+    """The cached standard weights, verified, or a file of the user's; pixels need none."""
+    if isinstance(extractor, TorchvisionInception):
+        return Path(extractor.path)
+    if extractor not in (InceptionV3Compat(), CompatAsTorchvision()):
         return None
     return resources.fetch(
         "inception",

@@ -6,7 +6,7 @@ from typing import Any
 
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
-from repro.spec.evaluate import DatasetReference, Evaluate, Fid, Isc, Kid, Pixels, Prc
+from repro.spec.evaluate import DatasetReference, Evaluate, Fid, InceptionV3Compat, Isc, Kid, Prc
 from repro.spec.fields import NUM_SEEDS
 from repro.spec.layout import holds_latents, holds_points, layout
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
@@ -46,15 +46,15 @@ def _protocol_is_consistent(spec: Spec) -> Iterator[Problem]:
     yield from _reference_holds_images(spec.protocol.reference, ("protocol", "reference"))
 
 
-def _pixels_have_no_classes(spec: Spec) -> Iterator[Problem]:
-    """An inception score needs the classes of an Inception."""
+def _others_have_no_classes(spec: Spec) -> Iterator[Problem]:
+    """An inception score needs the classes of the standard Inception."""
     if spec.protocol is None or not any(isinstance(each, Isc) for each in spec.protocol.metrics):
         return
-    msg = "isc needs the classes of an Inception, which pixels have not; remove the metric"
-    if isinstance(spec.protocol.extractor, Pixels):
+    msg = "isc needs the classes of the standard Inception; remove the metric, or this extractor"
+    if not isinstance(spec.protocol.extractor, InceptionV3Compat):
         yield Problem(("protocol", "extractor"), msg)
     for index, evaluate in enumerate(spec.evaluate):
-        if isinstance(evaluate.extractor, Pixels):
+        if not isinstance(evaluate.extractor, InceptionV3Compat | None):
             yield Problem(("evaluate", index, "extractor"), msg)
 
 
@@ -255,7 +255,7 @@ def _selection_is_measured(spec: Spec) -> Iterator[Problem]:
 CHECKS = (
     (("protocol", "evaluate"), _protocol_is_there),
     (("protocol",), _protocol_is_consistent),
-    (("protocol", "evaluate"), _pixels_have_no_classes),
+    (("protocol", "evaluate"), _others_have_no_classes),
     (("reference",), _reference_is_made),
     (("evaluate",), _own_references_hold_images),
     (("evaluate",), _evaluate_names_differ),
