@@ -23,6 +23,7 @@ from attrs import frozen
 from repro.engine.datasets import LOADERS, EncodedImages, Images, Points
 from repro.engine.installed import installed_builder
 from repro.engine.latents.autoencoder import trained_autoencoder, untrained_autoencoder
+from repro.engine.networks.conditional import unet2d_conditional
 from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.dit import dit
@@ -30,12 +31,14 @@ from repro.engine.networks.mae import mae
 from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
 from repro.engine.networks.unet_cifar32 import unet_cifar32
+from repro.engine.networks.unet_stl10 import unet_stl10
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
 from repro.engine.reals.table import REALS
 from repro.engine.samplers.table import SAMPLERS
 from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
+from repro.spec.conditional import UNet2DConditional, UNetStl10
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.unet_cifar32 import UNetCifar32
@@ -59,6 +62,8 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
     Mlp: lambda spec, shape: mlp(spec),
     UNet2D: unet2d,
     UNetCifar32: unet_cifar32,
+    UNet2DConditional: unet2d_conditional,
+    UNetStl10: unet_stl10,
     Mae: mae,
     ConvEncoder: conv_encoder,
     Drifting: lambda spec, given: drifting(

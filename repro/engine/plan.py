@@ -19,6 +19,7 @@ from repro.ledger.history import SavedTraining
 from repro.ledger.lease import Holder, holder_of
 from repro.spec import Spec, Stage, run_id, stages
 from repro.spec.autoencoder import AutoencoderKl
+from repro.spec.conditional import ConditionalNetwork, VectorTable, idle_attention
 from repro.spec.data import Cifar10, FashionMnist, ImageFolder, ImageNetFolder, TensorFile
 from repro.spec.encoder import LibraryEncoder
 from repro.spec.evaluate import (
@@ -95,8 +96,16 @@ def plan(
             )
             for stage in stages(spec)
         ),
-        warnings=tuple(f"{path}: nothing in it counts: {problem}" for path, problem in broken),
+        warnings=(
+            *(f"{path}: nothing in it counts: {problem}" for path, problem in broken),
+            *advice(spec),
+        ),
     )
+
+
+def advice(spec: Spec) -> Sequence[str]:
+    """What a person should know of a spec that can be run."""
+    return idle_attention(spec.network) if isinstance(spec.network, ConditionalNetwork) else ()
 
 
 def done_stages(
@@ -327,6 +336,7 @@ def _need(part: Any) -> Need | None:
             | FileReference()
             | LibraryEncoder()
             | TorchvisionInception()
+            | VectorTable()
         ):
             return FileNeed(name=part.path)
         case AutoencoderKl():

@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from repro.engine.builders import builder_of
 from repro.engine.determinism import deterministic
+from repro.engine.guidance import Teller
 from repro.engine.progress import Advance
 from repro.engine.randomness import Randomness, draw_each
 from repro.engine.seeds import normal, per_image
@@ -25,12 +26,16 @@ from repro.spec.sample import FromCheckpoint, Quantisation
 
 @frozen(kw_only=True, eq=False)
 class Samples:
-    """uint8 images [N, H, W, C], their seeds and labels [N], and the network calls each took."""
+    """uint8 images [N, H, W, C], their seeds and labels [N], and the network calls each took.
+
+    `sensitivity` is how far the output of a network that takes labels moves with them.
+    """
 
     images: NDArray[np.uint8]
     seeds: NDArray[np.int64]
     labels: NDArray[np.int64]
     nfe: int
+    sensitivity: float | None = None
 
 
 def sample_images(
@@ -52,10 +57,11 @@ def sample_images(
     kernels round by it.
 
     Raises:
-        RunError: when an image is not finite.
+        RunError: when an image is not finite, or the network takes labels and does not heed them.
     """
     device = next(network.parameters()).device
     calls = _Counted(network.eval())
+    teller = Teller(network, guidance=spec.guidance)
     sampler = builder_of(spec.sampler)
     seeds = np.arange(spec.num_samples, dtype=np.int64) + spec.seed
     labels = seeds % num_classes
@@ -68,7 +74,8 @@ def sample_images(
                 labels=torch.from_numpy(labels[rows]).to(device),
                 randomness=randomness,
             )
-            made: Tensor = sampler(spec.sampler, calls, batch, objective=objective)
+            called = teller.telling(calls, batch.labels)
+            made: Tensor = sampler(spec.sampler, called, batch, objective=objective)
             added = min(batch_size, spec.num_samples - len(images) * batch_size)
             decoded = made if decode is None else decode(made)
             images.append(quantise(decoded[:added], rule=spec.quantisation))
@@ -78,6 +85,7 @@ def sample_images(
         seeds=seeds,
         labels=labels,
         nfe=calls.samples // (len(batches) * batch_size),
+        sensitivity=teller.sensitivity,
     )
 
 

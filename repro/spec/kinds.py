@@ -12,6 +12,7 @@ from typing import Any, get_args
 from attrs import has
 
 from repro.spec.autoencoder import Autoencoder
+from repro.spec.conditional import Condition
 from repro.spec.data import Dataset, ImageSet
 from repro.spec.encoder import Encoder, SingleEncoder
 from repro.spec.evaluate import Extractor, Metric, Reference
@@ -19,7 +20,7 @@ from repro.spec.network import Network
 from repro.spec.objective import Alpha, NoiseSchedule, Objective
 from repro.spec.problems import Mistake, choice
 from repro.spec.reals import Queue
-from repro.spec.sample import Sampler, SampleSet
+from repro.spec.sample import Guidance, Sampler, SampleSet
 from repro.spec.train import EmaLaw, LrSchedule
 from repro.spec.weighting import Weighting
 
@@ -29,6 +30,7 @@ SLOTS = MappingProxyType(
         "image-set": ImageSet,
         "autoencoder": Autoencoder,
         "network": Network,
+        "condition": Condition,
         "encoder": Encoder,
         "single-encoder": SingleEncoder,
         "objective": Objective,
@@ -40,6 +42,7 @@ SLOTS = MappingProxyType(
         "ema": EmaLaw,
         "sample-set": SampleSet,
         "sampler": Sampler,
+        "guidance": Guidance,
         "reference": Reference,
         "extractor": Extractor,
         "metric": Metric,

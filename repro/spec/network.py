@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
+from repro.spec.conditional import UNet2DConditional, UNetStl10
 from repro.spec.fields import (
     MAX_COUNT,
     MAX_PATCH,
@@ -127,7 +128,7 @@ class Mae:
     num_classes: int = count(default=0, least=0)
 
 
-Network = ConvGenerator | Dit | Mae | Mlp | UNet2D | UNetCifar32
+Network = ConvGenerator | Dit | Mae | Mlp | UNet2D | UNetCifar32 | UNet2DConditional | UNetStl10
 
 
 @frozen(kw_only=True)

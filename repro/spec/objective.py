@@ -168,7 +168,9 @@ NoiseSchedule = LinearSchedule | CosineSchedule
 class Denoise:
     """Squared error of a prediction at a uniformly drawn level (Ho et al. 2020, eq. 14).
 
-    `weighting` says what each level counts.
+    `weighting` says what each level counts. A network that takes labels is told each image's own,
+    or with probability `condition_dropout` that there is none; only then can it be guided (Ho &
+    Salimans 2022).
     """
 
     kind: ClassVar = "denoise"
@@ -177,6 +179,7 @@ class Denoise:
     schedule: NoiseSchedule = LinearSchedule()
     batch_size: int = count(default=64, rehearsal=4)
     weighting: Weighting = added(UniformWeighting())
+    condition_dropout: float = added(0.0, validator=between(0, 1))
 
 
 @frozen(kw_only=True)

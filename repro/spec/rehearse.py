@@ -12,6 +12,13 @@ from typing import Any
 from attrs import evolve, fields, has
 
 from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoencoderKl
+from repro.spec.conditional import (
+    RandomTable,
+    UNet2DConditional,
+    UNetStl10,
+    VectorTable,
+    classes_told,
+)
 from repro.spec.data import ImageSet, Latents, StandIn
 from repro.spec.document import Spec
 from repro.spec.encoder import LibraryEncoder, PretrainedEncoder, singles
@@ -35,6 +42,7 @@ PATCHES_PER_SIDE = 4
 NUM_IMAGES = 64
 NUM_TEST_IMAGES = 32
 NUM_FEATURES = 8
+TABLE_DIM = 16
 OWN_ENCODER = ConvEncoder(channels=(8, 8), steps=2, batch_size=8)
 """In the place of one that needs a library and a file of weights."""
 
@@ -55,6 +63,8 @@ def _small(value: Any, files: StandIn) -> Any:
             return evolve(value, run=rehearsal(run))
         case LibraryEncoder():
             return OWN_ENCODER
+        case VectorTable():
+            return _random_table(value)
         case _:
             return _smaller(value, files)
 
@@ -94,10 +104,23 @@ def _replaced(value: Any, files: StandIn) -> Any:
             return UntrainedAutoencoderKl(architecture=architecture)
         case _ if hasattr(value, "allow_biased"):
             return evolve(value, allow_biased=True)
-        case UNet2D() | KlArchitecture():
-            return evolve(value, norm_groups=math.gcd(value.norm_groups, *value.channels))
+        case UNet2D() | UNet2DConditional() | UNetStl10() | KlArchitecture():
+            return _divided(value)
         case _:
             return value
+
+
+def _divided(network: Any) -> Any:
+    """Groups and heads that still divide the widths."""
+    names = [name for name in ("norm_groups", "num_heads") if hasattr(network, name)]
+    parts = {name: math.gcd(getattr(network, name), *network.channels) for name in names}
+    return evolve(network, **parts)
+
+
+def _random_table(table: VectorTable) -> RandomTable:
+    return RandomTable(
+        num_classes=len(table.rows), num_tokens=table.num_tokens, dim=min(table.dim, TABLE_DIM)
+    )
 
 
 def _stand_in(data: ImageSet, files: StandIn) -> StandIn:
@@ -128,6 +151,8 @@ def _assumed_layout(spec: Spec) -> StandIn:
             side = patch_size * PATCHES_PER_SIDE
         case Mae(num_classes=num_classes) if num_classes:
             side = StandIn().height
+        case UNet2DConditional(condition=condition) | UNetStl10(condition=condition):
+            side, num_classes = StandIn().height, classes_told(condition)
         case _:
             side, num_classes = StandIn().height, StandIn().num_classes
     side *= _enlargement(side, spec) * larger

@@ -78,6 +78,24 @@ Sampler = OneStep | Ddpm | Ddim | AdjacentStrided | MeanScaled
 
 
 @frozen(kw_only=True)
+class ClassifierFree:
+    """Two network calls a step: c with the class, u without (Ho & Salimans 2022).
+
+    The output is u + scale (c - u), where 1 is the class alone and 0 none (`from-null`: Imagen,
+    diffusers, the STL-10 log), or (1 + scale) c - scale u, where 0 is the class alone
+    (`from-condition`: the paper). Scale s of the second is scale s + 1 of the first.
+    """
+
+    kind: ClassVar = "classifier-free"
+
+    scale: float = number(least=0, most=1000)
+    convention: Literal["from-null", "from-condition"] = "from-null"
+
+
+Guidance = ClassifierFree
+
+
+@frozen(kw_only=True)
 class FromCheckpoint:
     """Images of the trained network. Label i is `seed + i` modulo the classes, so all are even.
 
@@ -92,6 +110,7 @@ class FromCheckpoint:
     seed: int = random_seed(default=0)
     weights: Literal["ema", "raw"] = "ema"
     quantisation: Quantisation = added("round-half-even")
+    guidance: Guidance | None = added(None)
 
 
 @frozen(kw_only=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from repro.spec import Spec
 from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoencoderKl
 from repro.spec.checks import check
+from repro.spec.conditional import Labels, RandomTable, UNet2DConditional, UNetStl10, VectorTable
 from repro.spec.data import (
     Checkerboard,
     Cifar10,
@@ -56,6 +57,7 @@ from repro.spec.objective import (
 from repro.spec.reals import Banks, NearestPositives, NoQueue
 from repro.spec.sample import (
     AdjacentStrided,
+    ClassifierFree,
     Ddim,
     Ddpm,
     FromCheckpoint,
@@ -305,6 +307,48 @@ def drifting_on_points(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+def conditions() -> st.SearchStrategy[Any]:
+    """What tells ten classes apart."""
+    tables = st.builds(
+        VectorTable,
+        path=st.just("table.npz"),
+        digest=DIGESTS,
+        num_tokens=st.integers(1, 4),
+        dim=COUNTS,
+        scaling=st.sampled_from(["raw", "unit", "centred", "standardised"]),
+    )
+    return st.just(Labels()) | tables | st.builds(RandomTable, dim=COUNTS, seed=SEEDS)
+
+
+@st.composite
+def conditional_denoising(draw: st.DrawFn) -> dict[str, Any]:
+    groups = draw(st.integers(1, 32))
+    widths = draw(st.lists(st.integers(1, 8), min_size=1, max_size=3))
+    enters = st.sampled_from(["embedding", "cross-attention"])
+    plain = st.builds(
+        UNet2DConditional,
+        condition=conditions(),
+        enters=enters,
+        channels=st.just(tuple(groups * width for width in widths)),
+        attention=st.just((True,) * len(widths)),
+        norm_groups=st.just(groups),
+        dropout=FRACTION,
+    )
+    logged = st.builds(UNetStl10, condition=conditions(), enters=enters)
+    return {
+        "data": draw(st.sampled_from([Cifar10(), Digits(), FashionMnist()])),
+        "network": draw(plain | logged),
+        "objective": draw(
+            st.builds(
+                Denoise,
+                prediction=st.sampled_from(["epsilon", "v", "sample"]),
+                batch_size=COUNTS,
+                condition_dropout=st.floats(0.01, 1),
+            )
+        ),
+    }
+
+
 @st.composite
 def denoising(draw: st.DrawFn) -> dict[str, Any]:
     groups = draw(st.integers(1, 32))
@@ -372,7 +416,21 @@ def evaluations(draw: st.DrawFn, parts: dict[str, Any], *, num_samples: int) -> 
     samples = parts and not isinstance(parts["data"], Checkerboard | SwissRoll)
     if samples and not isinstance(parts["objective"], MaskedAutoencoding):
         sampler = samplers(parts["objective"])
-        sets.append(st.builds(FromCheckpoint, sampler=sampler, num_samples=st.just(num_samples)))
+        scales = st.builds(
+            ClassifierFree,
+            scale=st.floats(0, 9),
+            convention=st.sampled_from(["from-null", "from-condition"]),
+        )
+        sets.append(
+            st.builds(
+                FromCheckpoint,
+                sampler=sampler,
+                num_samples=st.just(num_samples),
+                guidance=st.none() | scales
+                if hasattr(parts["network"], "condition")
+                else st.none(),
+            )
+        )
     names = draw(st.sets(st.from_regex(r"[a-z0-9][a-z0-9.-]{0,9}", fullmatch=True), max_size=4))
     return [
         Evaluate(
@@ -405,6 +463,7 @@ def specs(draw: st.DrawFn) -> Spec:
         | drifting_on_images()
         | drifting_on_points()
         | denoising()
+        | conditional_denoising()
         | (st.sampled_from([Cifar10(), FashionMnist()]) | latents()).flatmap(
             lambda data: masked_autoencoding(data=data)
         )

@@ -4,10 +4,12 @@ from typing import Any
 
 import torch
 from attrs import Factory, field, frozen
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn.functional import mse_loss
 
 from repro.engine.datasets import EncodedImages, Images
+from repro.engine.guidance import null_label_of
 from repro.engine.objectives.images import draw_indices, examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.engine.objectives.weighting import loss_weights, signal_to_noise
@@ -42,7 +44,8 @@ class Denoising:
         noised = self.process.add_noise(clean, noise, levels)
         wanted = target(self.spec.prediction, self.process, clean, noise, levels)
         device = next(network.parameters()).device
-        output = network(noised.to(device), levels.to(device))
+        told = self._told(network, chosen, generator=generator)
+        output = network(noised.to(device), levels.to(device), *(each.to(device) for each in told))
         return self._weighed(output, wanted.to(device), levels)
 
     def _weighed(self, output: Tensor, wanted: Tensor, levels: Tensor) -> LossOut:
@@ -54,6 +57,26 @@ class Denoising:
         return LossOut(
             loss=(weights * errors).mean(), values={"mse": float(errors.detach().mean())}
         )
+
+    def _told(
+        self, network: nn.Module, chosen: NDArray[Any], *, generator: Generator
+    ) -> tuple[Tensor, ...]:
+        """The labels of the *chosen* images, some dropped; nothing for a network without."""
+        null_label = null_label_of(network)
+        if null_label is None:
+            return ()
+        labels = torch.from_numpy(self.data.labels[chosen])
+        return (
+            dropped(
+                labels, self.spec.condition_dropout, null_label=null_label, generator=generator
+            ),
+        )
+
+
+def dropped(labels: Tensor, probability: float, *, null_label: int, generator: Generator) -> Tensor:
+    """*labels* [B], each replaced by the null label with *probability*, by itself."""
+    drawn = torch.rand(len(labels), generator=generator) < probability
+    return labels.masked_fill(drawn, null_label)
 
 
 def target(

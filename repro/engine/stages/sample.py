@@ -116,6 +116,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             "nfe": made.nfe,
             "checkpoint_step": step,
             "weights": digest.sha256(weights),
+            **({} if made.sensitivity is None else {"label_sensitivity": made.sensitivity}),
         },
     )
 

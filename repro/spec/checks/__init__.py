@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Set
 
 from attrs import evolve
 
-from repro.spec.checks import encoder, evaluation, latents, training
+from repro.spec.checks import conditional, encoder, evaluation, latents, training
 from repro.spec.document import Spec
 from repro.spec.encoder import PretrainedEncoder, singles
 from repro.spec.problems import Problem
@@ -39,6 +39,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("train", "evaluate", "reference"), _something_to_do),
     *latents.CHECKS,
     *training.CHECKS,
+    *conditional.CHECKS,
     (("encoder",), _upstream_is_sound),
     *encoder.CHECKS,
     *evaluation.CHECKS,

@@ -154,3 +154,42 @@ def test_the_plain_error_is_watched_beside_a_weighted_loss():
 
     assert out.values["mse"] == pytest.approx(1, abs=0.05)
     assert float(out.loss.detach()) < out.values["mse"]
+
+
+class Listening(nn.Module):
+    """Keeps the labels that it is told, of which 3 is none."""
+
+    null_label = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.told: list[int] = []
+
+    def forward(self, z: Tensor, levels: Tensor, labels: Tensor) -> Tensor:
+        self.told += labels.tolist()
+        return self.scale * z
+
+
+def labels_told(dropout: float) -> list[int]:
+    data = Images(
+        images=np.zeros((3000, 2, 2, 1), np.uint8),
+        labels=np.arange(3000) % 3,
+        num_classes=3,
+        digest="",
+    )
+    spec = Denoise(schedule=LinearSchedule(), batch_size=3000, condition_dropout=dropout)
+    network = Listening()
+    denoise(spec, data=data).loss(network, step=0, micro=0, generator=seeded("x"))
+    return network.told
+
+
+def test_a_network_that_listens_is_told_each_images_label():
+    """Nothing is dropped at probability 0, and everything at 1."""
+    assert np.bincount(labels_told(0.0)).tolist() == [1000, 1000, 1000]
+    assert set(labels_told(1.0)) == {3}
+
+
+def test_labels_are_dropped_as_often_as_asked():
+    """600 of 3000 at 0.2, within five standard deviations."""
+    assert abs(labels_told(0.2).count(3) - 600) < 5 * np.sqrt(3000 * 0.2 * 0.8)
