@@ -7,7 +7,10 @@ from attrs import field, frozen
 from repro.spec.data import Dataset
 from repro.spec.fields import (
     MAX_IMAGES,
+    MAX_SIDE,
+    added,
     at_least,
+    between,
     content_digest,
     count,
     each,
@@ -130,7 +133,8 @@ class DatasetReference:
     """Statistics of `num_images` images of a data set, or of all of them.
 
     The features of `num_features` of these are kept: KID, precision and recall need them. Both are
-    chosen by one fixed permutation, because data sets lie sorted by class.
+    chosen by one fixed permutation, because data sets lie sorted by class. With `enlarge_to` images
+    are enlarged to that many pixels a side first (bicubic), as data for latents are.
     """
 
     kind: ClassVar = "dataset"
@@ -138,6 +142,7 @@ class DatasetReference:
     data: Dataset
     num_images: int | None = count(default=None, rehearsal=32, least=2, most=MAX_IMAGES)
     num_features: int = count(default=2100, rehearsal=8, most=MAX_IMAGES)
+    enlarge_to: int | None = added(None, validator=between(1, MAX_SIDE))
 
 
 Reference = ShippedReference | FileReference | DatasetReference

@@ -21,7 +21,8 @@ from repro.engine.run import run
 from repro.engine.sampling import quantise
 from repro.engine.seeds import seeded
 from repro.engine.stages import encode
-from repro.engine.stages.encode import encode_rows, enlarged
+from repro.engine.enlarge import enlarged
+from repro.engine.stages.encode import encode_rows
 from repro.engine.stages.table import STAGES
 from repro.errors import ResourceError
 from repro.ledger import history, store, verify

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from repro.engine.builders import builder_of
 from repro.engine.datasets import EncodedImages, Images
 from repro.engine.determinism import deterministic
+from repro.engine.enlarge import enlarged
 from repro.engine.execution import Execution
 from repro.engine.latents import autoencoder as coder
 from repro.engine.latents.shards import Manifest, encode_manifest, encode_shard, open_shards
@@ -98,14 +98,6 @@ def load_latents(execution: Execution, stage: Stage) -> EncodedImages:
 def open_autoencoder(execution: Execution, spec: Latents) -> Any:
     """The autoencoder of a data set of latents, on the execution's device."""
     return builder_of(spec.autoencoder)(spec.autoencoder).to(execution.device)
-
-
-def enlarged(images: NDArray[np.uint8], side: int | None) -> NDArray[np.uint8]:
-    """uint8 images [N, H, W, 3], bicubic to *side* x *side* if that is given."""
-    if side is None or images.shape[1:3] == (side, side):
-        return images
-    size, how = (side, side), Image.Resampling.BICUBIC
-    return np.stack([np.asarray(Image.fromarray(each).resize(size, how)) for each in images])
 
 
 def _whole(shards: Iterable[Artifact]) -> list[Artifact]:

@@ -7,6 +7,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from repro.engine import resources
+from repro.engine.enlarge import enlarged
 from repro.engine.evaluation import evaluate as evaluator
 from repro.engine.evaluation.extractor import open_extractor
 from repro.engine.evaluation.references import drawn, make_reference
@@ -97,7 +98,7 @@ def _made(execution: Execution, stage: Stage, spec: DatasetReference) -> Mapping
     chosen = slice(None) if spec.num_images is None else drawn(len(images), spec.num_images)
     extractor = part.extractor or InceptionV3Compat()
     statistics = make_reference(
-        images[chosen],
+        enlarged(images[chosen], spec.enlarge_to),
         extractor=open_extractor(
             extractor,
             weights_path=_weights_path(execution, extractor),

@@ -32,6 +32,7 @@ VALUES: dict[type, tuple[str, ...]] = {
 """The values that a metric measures: what a selection may go by."""
 
 MAX_CHECKPOINTS = 10_000
+RGB = 3
 
 
 def _protocol_is_there(spec: Spec) -> Iterator[Problem]:
@@ -71,8 +72,19 @@ def _reference_holds_images(reference: Any, path: KeyPath) -> Iterator[Problem]:
     match reference:
         case DatasetReference(data=data, num_images=wanted):
             yield from _images_suffice(data, wanted or 0, path, field="num_images")
+            yield from _reference_can_be_enlarged(reference, (*path, "enlarge_to"))
         case _:
             pass
+
+
+def _reference_can_be_enlarged(reference: DatasetReference, path: KeyPath) -> Iterator[Problem]:
+    shape, side = layout(reference.data), reference.enlarge_to
+    if shape is None or side is None:
+        return
+    if shape.height != shape.width or shape.height > side or shape.channels != RGB:
+        size = f"{shape.height} x {shape.width} x {shape.channels}"
+        msg = f"enlarges square RGB images, but {reference.data.kind} is {size}; got {side}"
+        yield Problem(path, msg)
 
 
 def _own_references_hold_images(spec: Spec) -> Iterator[Problem]:
