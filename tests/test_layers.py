@@ -25,7 +25,7 @@ LIGHT = [
     "repro.spec",
     "repro.terminal",
 ]
-HEAVY = {"torch", "duckdb", "matplotlib", "diffusers"}
+HEAVY = {"torch", "duckdb", "diffusers"}
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -85,6 +85,7 @@ class Archive:
         self._references: dict[str | None, ReferenceStatistics] = {}
         self._specs: dict[tuple[str | None, str | None], Spec | None] = {}
         self._plans: dict[str, Mapping[str, Stage]] = {}
+        self._logged: dict[str, Mapping[str, Sequence[tuple[int, float, str]]]] = {}
 
     @cached_property
     def executions(self) -> Mapping[str, Execution]:
@@ -475,6 +476,21 @@ class Archive:
         sampled = (each for each in self._known_upstream(row) if each.kind == "sample")
         files = [file for stage in sampled for file in self.files.get(stage.stage_id, ())]
         return next((file for file in reversed(files) if file.role == "sheet"), None)
+
+    def logged(self, stage_id: str) -> Mapping[str, Sequence[tuple[int, float, str]]]:
+        """What runs logged in a stage, by name: (step, value, execution), repeated steps once."""
+        if stage_id not in self._logged:
+            statement = (
+                "SELECT name, step, arg_max(value, (execution_id, seq)), max(execution_id)"
+                " FROM progress JOIN executions USING (execution_id)"
+                " WHERE stage_id = ? AND purpose = 'run' AND isfinite(value)"
+                " GROUP BY name, step ORDER BY name, step"
+            )
+            found: dict[str, list[tuple[int, float, str]]] = defaultdict(list)
+            for name, *moment in query(self.root, statement, [stage_id]).rows:
+                found[name].append((moment[0], moment[1], moment[2]))
+            self._logged[stage_id] = found
+        return self._logged[stage_id]
 
     def curves(self, stage_id: str) -> Mapping[str, Sequence[tuple[int, float]]]:
         """The recorded numbers of a stage by name: (step, value), repeated steps once."""

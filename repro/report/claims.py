@@ -15,12 +15,12 @@
     relation = "less"
     right = "cifar10:untrained"
 
-A side is `spec:evaluation`, or `spec:evaluation@step` where it reads several checkpoints.
+A side is `spec:evaluation`, or `spec:evaluation@step` where it reads several checkpoints. What may
+stand beside claims, controls and plots, is in `repro.report.beside`.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -31,53 +31,50 @@ from cattrs.errors import BaseValidationError
 
 from repro import digest
 from repro.errors import ClaimError, SpecError
+from repro.report import beside, naming
+from repro.report.beside import Control, Plot, Published
+from repro.report.naming import NAME, sentence
 from repro.spec import converter, fields, toml
-from repro.spec.problems import Mistake, Problem, choice, dotted, shown
+from repro.spec.problems import KeyPath, Mistake, Problem, choice, dotted, shown
 
 SCHEMA = 1
-NAME = r"[a-z0-9][a-z0-9.-]*"
-SIDE = rf"(?P<spec>{NAME}):(?P<evaluation>{NAME}(?:@[0-9]+)?)"
 Verdict = Literal["supported", "refuted", "indistinguishable", "unproven", "stale"]
-
-
-def _a_side(_: Any, __: Any, value: str) -> None:
-    if not re.fullmatch(SIDE, value):
-        msg = f"expected spec:evaluation or spec:evaluation@step, got {shown(value)}"
-        raise ValueError(msg)
-
-
-def _a_sentence(_: Any, __: Any, value: str) -> None:
-    if not value.strip():
-        msg = f"expected words, got {shown(value)}"
-        raise ValueError(msg)
-
-
-def _sentence() -> Any:
-    return field(validator=_a_sentence)
-
-
-def _side() -> Any:
-    return field(validator=_a_side)
-
-
-def _some_sides() -> Any:
-    return field(default=(), validator=fields.each(_a_side))
-
-
-def _samples() -> Any:
-    return field(default=1, validator=fields.at_least(1))
 
 
 @frozen(kw_only=True)
 class Subject:
     """A spec that claims speak about: its file, beside this one, and `a.b=value` set in it."""
 
-    path: str = _sentence()
+    path: str = sentence()
     overrides: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
-class Comparison:
+class _Said:
+    """What every claim says: its sentence, the metric, and what is expected of the evidence.
+
+    What others `claimed`, with the numbers that they `published`, what the `controls` show and what
+    stays `open` are told beside the verdict. They are no part of it.
+    """
+
+    name: str = fields.text(NAME)
+    text: str = sentence()
+    metric: str = fields.text(NAME)
+    expect: Verdict = "supported"
+    min_samples: int = field(default=1, validator=fields.at_least(1))
+    deviations: tuple[str, ...] = ()
+    claimed: str = ""
+    published: tuple[Published, ...] = ()
+    controls: tuple[Control, ...] = ()
+    open: str = ""
+
+
+BESIDE = ("claimed", "published", "controls", "open")
+"""The fields of a claim that its condition does not hold."""
+
+
+@frozen(kw_only=True)
+class Comparison(_Said):
     """The metric of one side is less, or greater, than that of another.
 
     Every evaluation of the study that is measured in the same way counts as a candidate, so that
@@ -89,21 +86,15 @@ class Comparison:
 
     kind: ClassVar = "comparison"
 
-    name: str = fields.text(NAME)
-    text: str = _sentence()
-    metric: str = fields.text(NAME)
-    left: str = _side()
+    left: str = naming.side()
     relation: Literal["less", "greater"]
-    right: str = _side()
-    among: tuple[str, ...] = _some_sides()
+    right: str = naming.side()
+    among: tuple[str, ...] = naming.sides()
     scope: Literal["samples", "method"] = "samples"
-    expect: Verdict = "supported"
-    min_samples: int = _samples()
-    deviations: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
-class Extreme:
+class Extreme(_Said):
     """One side has the smallest, or largest, value of a table.
 
     The table is every evaluation of the same spec that is measured in the same way on as many
@@ -112,32 +103,20 @@ class Extreme:
 
     kind: ClassVar = "extreme"
 
-    name: str = fields.text(NAME)
-    text: str = _sentence()
-    metric: str = fields.text(NAME)
-    side: str = _side()
+    side: str = naming.side()
     relation: Literal["smallest", "largest"]
-    among: tuple[str, ...] = _some_sides()
-    expect: Verdict = "supported"
-    min_samples: int = _samples()
-    deviations: tuple[str, ...] = ()
+    among: tuple[str, ...] = naming.sides()
 
 
 @frozen(kw_only=True)
-class Threshold:
+class Threshold(_Said):
     """The metric of one side lies below, or above, a number."""
 
     kind: ClassVar = "threshold"
 
-    name: str = fields.text(NAME)
-    text: str = _sentence()
-    metric: str = fields.text(NAME)
-    side: str = _side()
+    side: str = naming.side()
     relation: Literal["below", "above"]
     value: float = field(validator=fields.finite)
-    expect: Verdict = "supported"
-    min_samples: int = _samples()
-    deviations: tuple[str, ...] = ()
 
 
 Claim = Comparison | Extreme | Threshold
@@ -154,10 +133,11 @@ class ClaimsFile:
     """Everything that one study claims: nothing, if it only shows what was recorded elsewhere."""
 
     schema: int = field(validator=_known_schema)
-    title: str = _sentence()
+    title: str = sentence()
     notes: str = ""
     specs: Mapping[str, Subject] = field(factory=dict)
     claims: tuple[Claim, ...] = ()
+    plots: tuple[Plot, ...] = ()
 
 
 def read(path: Path) -> ClaimsFile:
@@ -181,8 +161,9 @@ def read(path: Path) -> ClaimsFile:
 
 
 def condition(claim: Claim) -> dict[str, Any]:
-    """A claim as plain data, without its name and sentence."""
-    data = {key: value for key, value in asdict(claim).items() if key not in ("name", "text")}
+    """A claim as plain data, without its name and sentence, and what stands beside it."""
+    apart = ("name", "text", *BESIDE)
+    data = {key: value for key, value in asdict(claim).items() if key not in apart}
     return {"kind": claim.kind, **data}
 
 
@@ -217,11 +198,32 @@ def _disagreements(claims: ClaimsFile) -> Iterator[Problem]:
         path = ("claims", index)
         if counts[claim.name] > 1:
             yield Problem((*path, "name"), f"{claim.name!r} names {counts[claim.name]} claims")
-        for side in sides(claim):
-            spec = side.partition(":")[0]
-            if spec not in claims.specs:
-                yield Problem(path, f"{side!r}: unknown spec, {choice(spec, claims.specs)}")
+        yield from _unknown_specs(sides(claim), claims, path)
         yield from _inconsistent(claim, path)
+        for number, control in enumerate(claim.controls):
+            below = (*path, "controls", number)
+            named = (each for each in (control.side, control.than) if each)
+            yield from _unknown_specs(named, claims, below)
+            yield from beside.disagreements(control, below)
+    for index, plot in enumerate(claims.plots):
+        yield from _unfit(plot, claims, ("plots", index))
+
+
+def _unfit(plot: Plot, claims: ClaimsFile, path: KeyPath) -> Iterator[Problem]:
+    names = [each.name for each in claims.claims]
+    if plot.claim and plot.claim not in names:
+        yield Problem(
+            (*path, "claim"), f"{plot.claim!r}: unknown claim, {choice(plot.claim, names)}"
+        )
+    for number, series in enumerate(plot.series):
+        yield from _unknown_specs(series.sides, claims, (*path, "series", number))
+
+
+def _unknown_specs(named: Iterable[str], claims: ClaimsFile, path: KeyPath) -> Iterator[Problem]:
+    for side in named:
+        spec = side.partition(":")[0]
+        if spec not in claims.specs:
+            yield Problem(path, f"{side!r}: unknown spec, {choice(spec, claims.specs)}")
 
 
 def _inconsistent(claim: Claim, path: tuple[str | int, ...]) -> Iterator[Problem]:

@@ -47,7 +47,7 @@ def incomparable(rows: Sequence[Row], archive: Archive) -> Refusal | None:
 
 def between_rows(left: Row, right: Row, *, sign: int, candidates: int, archive: Archive) -> Step:
     """Whether the difference of two values has the claimed sign (rules B2 to B4)."""
-    apart = _apart(left, right, candidates=candidates, archive=archive)
+    apart = apart_of(left, right, candidates=candidates, archive=archive)
     unlike = archive.generator(left) != archive.generator(right)
     return _step([left], [right], apart, sign=sign, unlike=unlike)
 
@@ -96,7 +96,8 @@ def _answer(apart: Difference, *, sign: int) -> Answer:
     return "supported" if apart.value * sign > 0 else "refuted"
 
 
-def _apart(left: Row, right: Row, *, candidates: int, archive: Archive) -> Difference:
+def apart_of(left: Row, right: Row, *, candidates: int, archive: Archive) -> Difference:
+    """The difference of two values and its error, paired where their images are (rule B2)."""
     from repro.metrics import influence
 
     value = _value(left) - _value(right)

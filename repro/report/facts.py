@@ -11,6 +11,7 @@ from repro.report import tables
 from repro.report.archive import Archive
 from repro.report.claims import claim_digest, condition
 from repro.report.comparison import Step
+from repro.report.controls import Sample, Shown
 from repro.report.gate import RULES
 from repro.report.journal import Dates
 from repro.report.rounding import with_error, with_sign
@@ -36,8 +37,10 @@ def key(row: Row) -> str:
     return f"{row.execution_id}-{row.seq}"
 
 
-def of_claim(judgement: Judgement, dates: Dates) -> Facts:
-    """A claim with its verdict and its evidence, which is named by `key`."""
+def of_claim(
+    judgement: Judgement, dates: Dates, *, published: Sequence[Facts], controls: Sequence[Shown]
+) -> Facts:
+    """A claim with its verdict and evidence, which is named by `key`, and what is beside it."""
     claim = judgement.claim
     return {
         "name": claim.name,
@@ -63,6 +66,10 @@ def of_claim(judgement: Judgement, dates: Dates) -> Facts:
             }
             for each in judgement.refused
         ],
+        "claimed": claim.claimed,
+        "published": list(published),
+        "controls": [_of_control(each) for each in controls],
+        "open": claim.open,
     }
 
 
@@ -105,6 +112,18 @@ def of_measurements(
     return {name: _of_entry(each, archive) for name, each in found.items()}
 
 
+def of_control_executions(claims: Iterable[Facts]) -> list[str]:
+    """The executions behind the numbers of controls, each once."""
+    numbers = (
+        number
+        for claim in claims
+        for control in claim["controls"]
+        for sample in control["samples"]
+        for number in sample["numbers"]
+    )
+    return list(dict.fromkeys(each["execution_id"] for each in numbers))
+
+
 def of_executions(execution_ids: Iterable[str], archive: Archive) -> dict[str, Facts]:
     """The attempts behind the measurements: when, by which code, where, and how to repeat them."""
     return {each: _of_execution(each, archive) for each in sorted(set(execution_ids))}
@@ -121,6 +140,41 @@ def finite(value: Any) -> Any:
             return [finite(item) for item in value]
         case _:
             return value
+
+
+def _of_control(shown: Shown) -> Facts:
+    control = shown.control
+    return {
+        "name": control.name,
+        "text": control.text,
+        "metric": control.metric,
+        "scale": control.scale,
+        "result": shown.result,
+        "why": shown.why,
+        "samples": [_of_sample(each) for each in shown.samples],
+    }
+
+
+def _of_sample(sample: Sample) -> Facts:
+    return {
+        "side": sample.side,
+        "text": sample.text,
+        "value": sample.value,
+        "se": sample.se,
+        "numbers": [
+            {
+                "value": each.value,
+                "se": each.se,
+                "told": each.told,
+                "step": each.step,
+                "num_samples": each.row.num_samples if each.row else None,
+                "run_id": each.run_id,
+                "execution_id": each.execution_id,
+                "stage_id": each.stage_id,
+            }
+            for each in sample.numbers
+        ],
+    }
 
 
 def _of_step(step: Step) -> Facts:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.ledger.database import query
+from repro.report.beside import Published
 from repro.report.pages import METRICS
 
 Facts = dict[str, Any]
@@ -60,6 +61,47 @@ def imported(root: Path, study: str) -> Facts:
         "num_groups": len(groups),
         "groups": [_of_group(root, study, *group) for group in groups[:MAX_GROUPS]],
     }
+
+
+_NAMED = """
+SELECT source, run, metric, step, num_samples, "value", facts FROM imported
+WHERE study = $study AND run = $run AND metric = $metric
+    AND ($step IS NULL OR step = $step)
+    AND ($num_samples IS NULL OR num_samples = $num_samples)
+ORDER BY execution_id, seq, step NULLS FIRST
+"""
+
+
+def published(root: Path, study: str, numbers: Sequence[Published]) -> list[Facts]:
+    """The numbers of others that a claim names, as they were imported; none where they were not."""
+    return [fact for each in numbers for fact in _published(root, each.study or study, each)]
+
+
+def _published(root: Path, study: str, named: Published) -> list[Facts]:
+    wanted = {
+        "run": named.run,
+        "metric": named.metric,
+        "step": named.step,
+        "num_samples": named.num_samples,
+    }
+    rows = query(root, _NAMED, {"study": study, **wanted}).rows
+    if not rows:
+        return [{**wanted, "study": study, "source": None, "value": None, "text": "", "where": ""}]
+    return [
+        {
+            "study": study,
+            "source": source,
+            "run": run,
+            "metric": metric,
+            "step": step,
+            "num_samples": num_samples,
+            "value": value,
+            "text": ("about " if said.get("approximate") else "") + _number(None, value),
+            "where": str(said.get("where", "")),
+        }
+        for source, run, metric, step, num_samples, value, facts in rows
+        for said in [json.loads(facts or "{}")]
+    ]
 
 
 def _of_group(

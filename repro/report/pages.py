@@ -5,6 +5,7 @@ Equal ledgers give equal pages: nothing in them is of the moment or the machine 
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from repro.errors import IntegrityError
 from repro.ledger import durable
 from repro.report.archive import Archive
-from repro.report.rounding import in_errors, rounded
+from repro.report.rounding import in_errors, rounded, with_error
 
 HTML = "claims.html"
 MARKS = {
@@ -22,6 +23,7 @@ MARKS = {
     "unproven": "?",
     "stale": "⟳",
 }
+RESULTS = {"shows": "✓", "does not show": "✗", "not run": "·"}
 METRICS = {
     "fid": "FID",
     "kid": "KID",
@@ -35,7 +37,7 @@ def write(folder: Path, told: Mapping[str, Any], archive: Archive) -> None:
     """Write the three files of a study, each whole or not at all."""
     replace(folder / "claims.json", _json(told))
     replace(folder / "claims.md", rendered("claims.md.jinja", told))
-    pictures = {"sheets": _sheets(told, archive), "plots": _plots(told, archive)}
+    pictures = {"sheets": _sheets(told, archive), "charts": _charts(told, archive)}
     replace(folder / HTML, rendered("claims.html.jinja", {**told, **pictures}))
 
 
@@ -54,10 +56,13 @@ def rendered(template: str, told: Mapping[str, Any]) -> str:
     environment.filters["date"] = lambda time: f"{time[:16].replace('T', ' ')} UTC"
     environment.filters["thousands"] = lambda number: f"{number:,}"
     environment.filters["rounded"] = rounded
+    environment.filters["prose"] = _prose
+    environment.filters["value"] = with_error
     environment.filters["errors"] = in_errors
     environment.filters["flat"] = _flat
     environment.filters["cell"] = _cell
-    environment.globals.update(marks=MARKS, metrics=METRICS)
+    environment.filters["metric"] = lambda name: METRICS.get(name, name)
+    environment.globals.update(marks=MARKS, results=RESULTS)
     return environment.get_template(template).render(told)
 
 
@@ -75,7 +80,7 @@ def _sheets(told: Mapping[str, Any], archive: Archive) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _plots(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
+def _charts(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
     from repro.report import plots
 
     values = [
@@ -89,7 +94,8 @@ def _plots(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
         if (pictures := plots.curves(archive.curves(stage_id)))
     ]
     imported = [plots.imported(group, METRICS) for group in told["imported"]["groups"]]
-    return {"values": values, "curves": curves, "imported": imported}
+    asked = {plot["name"]: plots.asked(plot, METRICS) for plot in told["plots"]}
+    return {"values": values, "curves": curves, "imported": imported, "asked": asked}
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -106,6 +112,13 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _cell(text: str) -> str:
     """Text from elsewhere as it can stand in a table or a heading of Markdown."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _prose(text: str) -> Any:
+    """A sentence for the page: what stands between backticks is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _json(told: Mapping[str, Any]) -> str:

@@ -106,6 +106,7 @@ class Event:
     stage_id: str
     stage_kind: str
     event: str
+    elapsed_s: float | None
     facts: Mapping[str, Any]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from attrs import frozen
 
 from repro.errors import ClaimError, SpecError
-from repro.report.claims import SIDE, Subject
+from repro.report.claims import Subject
+from repro.report.naming import SIDE
 from repro.spec import Spec, Stage, load, run_id, stages
 
 

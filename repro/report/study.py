@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from repro.errors import ClaimError
-from repro.report import claims, facts, journal, pages, sides, tables, verdict
+from repro.report import claims, controls, facts, journal, pages, plotted, sides, tables, verdict
 from repro.report.archive import Archive
 from repro.report.claims import ClaimsFile
-from repro.report.imported import imported
+from repro.report.imported import imported, published
 from repro.report.sides import Study
 from repro.report.tables import Entry
 from repro.report.verdict import Judgement
@@ -121,15 +121,19 @@ def _facts(
     judgements: Sequence[Judgement],
     entries: Sequence[Entry],
 ) -> dict[str, Any]:
-    dates = journal.keep(archive.root, name, judgements)
     measurements = facts.of_measurements(entries, judgements, archive)
-    executions = (each["execution_id"] for each in measurements.values())
+    told_claims = _claims(name, study, archive, judgements)
+    executions = (
+        *(each["execution_id"] for each in measurements.values()),
+        *facts.of_control_executions(told_claims),
+    )
     told = {
         "study": name,
         "title": said.title,
         "notes": said.notes,
         "exit_status": exit_status(judgements),
-        "claims": [facts.of_claim(each, dates[each.claim.name]) for each in judgements],
+        "claims": told_claims,
+        "plots": [plotted.of_plot(each, study, archive) for each in said.plots],
         "tables": [facts.of_table(each) for each in tables.tables(entries)],
         "screening": [facts.key(each.row) for each in tables.screening(entries)],
         "refused": [facts.key(each.row) for each in tables.refused(entries)],
@@ -142,6 +146,22 @@ def _facts(
     }
     plain: dict[str, Any] = facts.finite(told)
     return plain
+
+
+def _claims(
+    name: str, study: Study, archive: Archive, judgements: Sequence[Judgement]
+) -> list[dict[str, Any]]:
+    """The claims as plain data, with what stands beside each."""
+    dates = journal.keep(archive.root, name, judgements)
+    return [
+        facts.of_claim(
+            each,
+            dates[each.claim.name],
+            published=published(archive.root, name, each.claim.published),
+            controls=[controls.check(one, study, archive) for one in each.claim.controls],
+        )
+        for each in judgements
+    ]
 
 
 def _unwatched(amount: int) -> None:
