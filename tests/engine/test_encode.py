@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from repro.engine.datasets import Images
 from repro.engine.datasets import load as load_data
+from repro.engine.enlarge import enlarged
 from repro.engine.latents.autoencoder import decode
 from repro.engine.objectives.images import signed
 from repro.engine.plan import plan
@@ -21,7 +22,6 @@ from repro.engine.run import run
 from repro.engine.sampling import quantise
 from repro.engine.seeds import seeded
 from repro.engine.stages import encode
-from repro.engine.enlarge import enlarged
 from repro.engine.stages.encode import encode_rows
 from repro.engine.stages.table import STAGES
 from repro.errors import ResourceError
