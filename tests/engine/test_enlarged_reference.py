@@ -10,7 +10,10 @@ schema = 1
 
 [protocol]
 extractor = { kind = "pixels" }
-reference = { kind = "dataset", data = { kind = "stand-in", height = 8, width = 8 }, enlarge_to = 10 }
+[protocol.reference]
+kind = "dataset"
+data = { kind = "stand-in", height = 8, width = 8 }
+enlarge_to = 10
 
 [[evaluate]]
 name = "noise"
