@@ -13,6 +13,7 @@ arguments of its slot below.
 - objective: `(spec, materials)` -> an `Objective`
 - queue: `(spec, labels)` -> a `Reals`; labels are those of the data set [N]
 - sampler: see `samplers.sampler.Sampler`
+- probe: see `probes.probe.Probe`
 """
 
 from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ from repro.engine.networks.unet_stl10 import unet_stl10
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
+from repro.engine.probes.table import PROBES
 from repro.engine.reals.table import REALS
 from repro.engine.samplers.table import SAMPLERS
 from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
@@ -75,6 +77,7 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
     ),
     **REALS,
     **SAMPLERS,
+    **PROBES,
 }
 
 

@@ -8,7 +8,7 @@ from repro.ledger.records import Provenance
 from repro.spec import Stage
 from repro.spec.encoder import LibraryEncoder
 
-READING = ("prepare", "encode", "reference", "evaluate")
+READING = ("prepare", "encode", "reference", "evaluate", "probe")
 """The kinds of stage that read something from outside; an encoder may, too."""
 
 
@@ -44,5 +44,5 @@ def _read(stage: Stage, left: DoneStage) -> Iterator[tuple[str, str]]:
             yield f"reference {stage.name}", str(left.event.facts["digest"])
         case _:
             for each in left.measurements:
-                extractor = each.facts.get("extractor", {})
-                yield f"extractor {extractor.get('name')}", str(extractor.get("weights_digest"))
+                if extractor := each.facts.get("extractor"):
+                    yield f"extractor {extractor.get('name')}", str(extractor.get("weights_digest"))

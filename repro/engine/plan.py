@@ -119,7 +119,7 @@ def done_stages(
     lacking = {
         trained
         for stage in wanted
-        if stage.kind == "sample" and stage.stage_id not in done
+        if stage.kind in ("sample", "probe") and stage.stage_id not in done
         for trained in stage.inputs
         if trained in done
         and done[trained].event.stage_kind == "train"
@@ -285,9 +285,11 @@ def needs(stage: Stage, plan: Mapping[str, Stage]) -> tuple[Need, ...]:
     below = [plan[each] for each in stage.inputs if each in plan]
     if stage.kind in ("train", "encoder"):
         read += [each.spec for each in below if each.kind in READ_AGAIN]
-    if stage.kind == "sample":  # latents are decoded
-        made = [plan[each] for trained in below for each in trained.inputs]
+    made = [plan[each] for trained in below for each in trained.inputs]
+    if stage.kind in ("sample", "probe"):  # latents are decoded
         read += [each.spec.autoencoder for each in made if each.kind == "encode"]
+    if stage.kind == "probe":  # it may ask for whatever the training learned from
+        read += [each.spec for each in (*below, *made) if each.kind in READ_AGAIN]
     found = {need.name: need for part in parts(read) if (need := _need(part))}
     return tuple(found.values())
 

@@ -7,9 +7,10 @@ from attrs import Attribute, field, frozen, resolve_types
 from repro.spec.data import Dataset
 from repro.spec.encoder import Encoder, PretrainedEncoder
 from repro.spec.evaluate import Evaluate, Protocol, Reference, Select
-from repro.spec.fields import note
+from repro.spec.fields import added, note
 from repro.spec.network import Network
 from repro.spec.objective import Objective
+from repro.spec.probe import Probe
 from repro.spec.train import Train
 
 SCHEMA = 1
@@ -28,7 +29,7 @@ class Spec:
     """What to do; nothing about where, on what machine, or how often to report.
 
     A spec trains (`data`, `network`, `objective`, `train` together), evaluates (`protocol` and
-    `evaluate`), or only makes reference statistics (`reference`).
+    `evaluate`), probes what it trained (`probe`), or only makes reference statistics (`reference`).
     """
 
     schema: int = field(validator=_known_schema)
@@ -43,6 +44,7 @@ class Spec:
     evaluate: tuple[Evaluate, ...] = ()
     select: Select | None = None
     reference: Reference | None = None
+    probe: tuple[Probe, ...] = added(())
 
 
 resolve_types(PretrainedEncoder, {"Spec": Spec})

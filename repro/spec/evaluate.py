@@ -159,10 +159,11 @@ class Protocol:
 
 @frozen(kw_only=True)
 class Checkpoints:
-    """Which checkpoints an evaluation reads: the `last` k, or those after the listed `steps`."""
+    """Which checkpoints are read: the `last` k, those after `steps`, or `every` so many updates."""
 
     last: int = count(default=0, least=0)
     steps: tuple[int, ...] = field(default=(), validator=each(at_least(0)))
+    every: int = added(0, validator=at_least(0))
 
 
 @frozen(kw_only=True)

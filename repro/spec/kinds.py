@@ -18,6 +18,7 @@ from repro.spec.encoder import Encoder, SingleEncoder
 from repro.spec.evaluate import Extractor, Metric, Reference
 from repro.spec.network import Network
 from repro.spec.objective import Alpha, NoiseSchedule, Objective
+from repro.spec.probe import Probe
 from repro.spec.problems import Mistake, choice
 from repro.spec.reals import Queue
 from repro.spec.sample import Guidance, Sampler, SampleSet
@@ -46,6 +47,7 @@ SLOTS = MappingProxyType(
         "reference": Reference,
         "extractor": Extractor,
         "metric": Metric,
+        "probe": Probe,
     }
 )
 

@@ -8,7 +8,7 @@ ask for the same work are two stages with one id.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from repro import digest
 from repro.spec.data import Dataset, Latents
@@ -36,6 +36,7 @@ from repro.spec.identity import identity_data
 from repro.spec.map_keys import MapKeys
 from repro.spec.network import Network
 from repro.spec.objective import Denoise, MaskedAutoencoding, NoiseSchedule, Objective
+from repro.spec.probe import Probe
 from repro.spec.sample import (
     DenoisingSampler,
     FromCheckpoint,
@@ -56,6 +57,7 @@ StageKind = Literal[
     "sample",
     "evaluate",
     "select",
+    "probe",
 ]
 
 
@@ -129,6 +131,14 @@ class Selection:
 
 
 @frozen(kw_only=True)
+class Probing:
+    """A question; put to a trained network, it is asked of it after `checkpoint` updates."""
+
+    probe: Probe
+    checkpoint: int | None = None
+
+
+@frozen(kw_only=True)
 class Stage:
     """A node of the plan. `inputs` are the ids it builds on, `payload` the data of its id.
 
@@ -152,14 +162,28 @@ def evaluated_steps(evaluate: Evaluate, train: Train | None) -> tuple[int | None
     """The checkpoints that an evaluation reads: by default the final one."""
     if train is None or not isinstance(evaluate.sample, FromCheckpoint):
         return (None,)
-    wanted = evaluate.checkpoints or Checkpoints()
-    return wanted.steps or checkpoint_steps(train)[-(wanted.last or 1) :]
+    return _steps_of(evaluate.checkpoints or Checkpoints(), train)
+
+
+def probed_steps(probe: Probe, train: Train | None) -> tuple[int | None, ...]:
+    """The checkpoints that a probe is put to; none if it looks at images that no network made."""
+    sample = getattr(probe, "sample", None)
+    if train is None or not isinstance(sample, FromCheckpoint | None):
+        return (None,)
+    return _steps_of(probe.checkpoints or Checkpoints(), train)
+
+
+def _steps_of(wanted: Checkpoints, train: Train) -> tuple[int, ...]:
+    existing = checkpoint_steps(train)
+    if wanted.every:
+        return tuple(step for step in existing if step % wanted.every == 0)
+    return wanted.steps or existing[-(wanted.last or 1) :]
 
 
 def _distinct(all_stages: Iterable[Stage]) -> Iterator[Stage]:
     seen = set()
     for stage in all_stages:
-        key = (stage.stage_id, stage.name if stage.kind == "evaluate" else None)
+        key = (stage.stage_id, stage.name if stage.kind in ("evaluate", "probe") else None)
         if key not in seen:
             seen.add(key)
             yield stage
@@ -178,6 +202,8 @@ def _stages(spec: Spec) -> Iterator[Stage]:
         evaluations[evaluate.name] = [stage for stage in branch if stage.kind == "evaluate"]
     if spec.select:
         yield _selection(spec.select, evaluations)
+    for probe in spec.probe:
+        yield from _probe(spec, probe, training)
 
 
 def _training(spec: Spec) -> Iterator[Stage]:
@@ -236,6 +262,28 @@ def _evaluation(spec: Spec, evaluate: Evaluate, training: tuple[Stage, ...]) -> 
         *before, sample = _sample(spec, evaluate.sample, step, training=training, name=name)
         yield from (*before, sample)
         yield _stage("evaluate", part, [sample, reference], name=name)
+
+
+def _probe(spec: Spec, probe: Probe, training: tuple[Stage, ...]) -> Iterator[Stage]:
+    """The stages of a probe at each of its checkpoints; what it asks is the same at all of them."""
+    question = evolve(probe, name=probe.kind, checkpoints=None)
+    steps = probed_steps(probe, spec.train)
+    for step in steps:
+        name = probe.name if len(steps) == 1 else f"{probe.name}@{step}"
+        inputs = [] if step is None else [_trained(training)]
+        if sample := getattr(probe, "sample", None):
+            *before, sampled = _sample(spec, sample, step, training=training, name=name)
+            yield from (*before, sampled)
+            inputs.append(sampled)
+        if data := getattr(probe, "data", None):
+            inputs.append(_prepare(data))
+            yield inputs[-1]
+        yield _stage("probe", Probing(probe=question, checkpoint=step), inputs, name=name)
+
+
+def _trained(training: tuple[Stage, ...]) -> Stage:
+    """The training of the spec itself; those of encoders come before it."""
+    return next(stage for stage in reversed(training) if stage.kind == "train")
 
 
 def _reference(reference: Reference, extractor: Extractor) -> Iterator[Stage]:

@@ -7,7 +7,7 @@ evidence.
 """
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import evolve, fields, has
 
@@ -35,7 +35,11 @@ from repro.spec.evaluate import (
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import LEAST_GRID, doublings, layout, reduction
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
+from repro.spec.probe import Probe
 from repro.spec.train import Train, checkpoint_steps
+
+Reader = TypeVar("Reader", Evaluate, Probe)
+"""What reads checkpoints."""
 
 COARSEST_SIDE = 4
 PATCHES_PER_SIDE = 4
@@ -53,7 +57,8 @@ def rehearsal(spec: Spec) -> Spec:
     small: Spec = _small(spec, files)
     if spec.train and small.train:
         kept = tuple(_fewer_checkpoints(each, spec.train, small.train) for each in small.evaluate)
-        small = evolve(small, evaluate=kept)
+        asked = tuple(_fewer_checkpoints(each, spec.train, small.train) for each in small.probe)
+        small = evolve(small, evaluate=kept, probe=asked)
     return small
 
 
@@ -173,18 +178,21 @@ def _enlargement(side: int, spec: Spec) -> int:
     return unit // side * -(-LEAST_GRID * max(patches) // unit)
 
 
-def _fewer_checkpoints(evaluate: Evaluate, train: Train, small: Train) -> Evaluate:
-    wanted = evaluate.checkpoints
+def _fewer_checkpoints(reader: Reader, train: Train, small: Train) -> Reader:
+    wanted = reader.checkpoints
     if wanted is None:
-        return evaluate
+        return reader
     before, after = checkpoint_steps(train), checkpoint_steps(small)
     steps = (after[_nearest(before.index(step), len(before), len(after))] for step in wanted.steps)
-    return evolve(
-        evaluate,
+    fewer: Reader = evolve(
+        reader,
         checkpoints=Checkpoints(
-            last=min(wanted.last, len(after)), steps=tuple(dict.fromkeys(steps))
+            last=min(wanted.last, len(after)),
+            steps=tuple(dict.fromkeys(steps)),
+            every=min(wanted.every, small.checkpoint_every),
         ),
     )
+    return fewer
 
 
 def _nearest(index: int, before: int, after: int) -> int:

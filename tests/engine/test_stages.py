@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from repro.engine.evaluation.images import image_facts
 from repro.engine.run import run
-from repro.engine.stages.sample import sheet
+from repro.engine.sheet import sheet
 from repro.ledger import history, query, store
 from repro.ledger.records import Artifact
 from repro.metrics.influence import read_influence

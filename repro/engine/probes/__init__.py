@@ -1,1 +1,1 @@
-"""Measurements of a network itself: one file for each."""
+"""Questions to a trained network: one file for each kind of `[[probe]]`."""

@@ -56,7 +56,7 @@ def evaluate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         extractor=part.extractor,
         reference=read_reference(execution.path_of(referred, "reference")),
         metrics=part.metrics,
-        weights_path=_weights_path(execution, part.extractor),
+        weights_path=weights_path(execution, part.extractor),
         batch_size=BATCH_SIZE,
         device=execution.device,
         quantisation=_quantisation(execution.artifact(sampled, "samples")),
@@ -101,7 +101,7 @@ def _made(execution: Execution, stage: Stage, spec: DatasetReference) -> Mapping
         enlarged(images[chosen], spec.enlarge_to),
         extractor=open_extractor(
             extractor,
-            weights_path=_weights_path(execution, extractor),
+            weights_path=weights_path(execution, extractor),
             device=execution.device,
         ),
         dataset=spec.data.kind,
@@ -150,7 +150,7 @@ def _measurement(
     )
 
 
-def _weights_path(execution: Execution, extractor: Extractor) -> Path | None:
+def weights_path(execution: Execution, extractor: Extractor) -> Path | None:
     """The cached standard weights, verified, or a file of the user's; pixels need none."""
     if isinstance(extractor, TorchvisionInception):
         return Path(extractor.path)

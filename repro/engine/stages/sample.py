@@ -1,13 +1,10 @@
 """Making the images of an evaluation: one safetensors file, and a sheet to look at."""
 
-import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors.numpy import save
 from torch import Tensor
 
@@ -15,8 +12,10 @@ from repro import digest
 from repro.engine.checkpoint import load_weights
 from repro.engine.execution import Execution
 from repro.engine.latents.autoencoder import decode
+from repro.engine.probes.probe import SampleArrays
 from repro.engine.randomness import randomness_of
 from repro.engine.sampling import sample_images
+from repro.engine.sheet import sheet
 from repro.engine.stages.data import known_of, source_of
 from repro.engine.stages.encode import open_autoencoder
 from repro.engine.stages.prepare import load_images
@@ -30,17 +29,6 @@ from repro.spec.plan import Sampling
 from repro.spec.sample import FromCheckpoint, FromDataset, UniformNoise
 
 BATCH_SIZE = 64
-SHEET_SIDE = 8
-
-
-@frozen(kw_only=True, eq=False)
-class SampleArrays:
-    """uint8 images [N, H, W, C]; what each was made from: a seed or an index, and a label, [N]."""
-
-    images: NDArray[np.uint8]
-    sources: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    facts: Mapping[str, Any]
 
 
 def sample(execution: Execution, stage: Stage) -> Mapping[str, Any]:
@@ -73,19 +61,6 @@ def sample(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         media_type="image/png",
     )
     return facts
-
-
-def sheet(images: NDArray[np.uint8]) -> bytes:
-    """The first images, up to 64, as one PNG; small ones enlarged by whole pixels."""
-    shown = images[: SHEET_SIDE**2]
-    enlarged = max(1, 64 // shown.shape[1])
-    tiles = shown.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
-    blank = np.zeros((-len(tiles) % SHEET_SIDE, *tiles.shape[1:]), np.uint8)
-    rows = np.concatenate([tiles, blank]).reshape(-1, SHEET_SIDE, *tiles.shape[1:])
-    grid = rows.transpose(0, 2, 1, 3, 4).reshape(-1, SHEET_SIDE * tiles.shape[2], tiles.shape[3])
-    file = io.BytesIO()
-    Image.fromarray(grid.squeeze(-1) if grid.shape[-1] == 1 else grid).save(file, "PNG")
-    return file.getvalue()
 
 
 def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:

@@ -8,6 +8,7 @@ from repro.engine.stages.calibrate import calibrate
 from repro.engine.stages.encode import encode
 from repro.engine.stages.evaluate import evaluate, reference
 from repro.engine.stages.prepare import prepare
+from repro.engine.stages.probe import probe
 from repro.engine.stages.sample import sample
 from repro.engine.stages.select import select
 from repro.engine.stages.train import encoder, export, train
@@ -24,4 +25,5 @@ STAGES: Mapping[str, Callable[[Execution, Stage], Mapping[str, Any]]] = {
     "sample": sample,
     "evaluate": evaluate,
     "select": select,
+    "probe": probe,
 }

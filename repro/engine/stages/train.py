@@ -56,18 +56,25 @@ def encoder(execution: Execution, stage: Stage) -> Mapping[str, Any]:
 def train(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     """Train the network on its objective."""
     part: Training = stage.spec
-    given = Materials(
-        data=examples_of(execution, stage),
-        network=part.network,
-        encoder=_encoder_of(execution, stage),
-    )
     return _train(
         execution,
         stage,
         spec=part.train,
         network=untrained(execution, stage),
-        objective=builder_of(part.objective)(part.objective, given),
+        objective=objective_of(execution, stage),
     )
+
+
+def objective_of(execution: Execution, stage: Stage) -> Objective:
+    """What a train stage minimizes, on its data, as it is before the first update."""
+    part: Training = stage.spec
+    given = Materials(
+        data=examples_of(execution, stage),
+        network=part.network,
+        encoder=_encoder_of(execution, stage),
+    )
+    objective: Objective = builder_of(part.objective)(part.objective, given)
+    return objective
 
 
 def untrained(execution: Execution, stage: Stage) -> nn.Module:

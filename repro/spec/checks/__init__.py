@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Set
 
 from attrs import evolve
 
-from repro.spec.checks import conditional, encoder, evaluation, latents, training
+from repro.spec.checks import conditional, encoder, evaluation, latents, probes, training
 from repro.spec.document import Spec
 from repro.spec.encoder import PretrainedEncoder, singles
 from repro.spec.problems import Problem
@@ -24,7 +24,7 @@ def check(spec: Spec, *, broken: Set[str] = frozenset()) -> Iterator[Problem]:
 
 
 def _something_to_do(spec: Spec) -> Iterator[Problem]:
-    if not (spec.train or spec.evaluate or spec.reference):
+    if not (spec.train or spec.evaluate or spec.reference or spec.probe):
         yield Problem((), "does nothing; expected [train], [[evaluate]] or [reference]")
 
 
@@ -36,11 +36,12 @@ def _upstream_is_sound(spec: Spec) -> Iterator[Problem]:
 
 
 CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
-    (("train", "evaluate", "reference"), _something_to_do),
+    (("train", "evaluate", "reference", "probe"), _something_to_do),
     *latents.CHECKS,
     *training.CHECKS,
     *conditional.CHECKS,
     (("encoder",), _upstream_is_sound),
     *encoder.CHECKS,
     *evaluation.CHECKS,
+    *probes.CHECKS,
 )

@@ -10,7 +10,7 @@ from repro.spec.evaluate import DatasetReference, Evaluate, Fid, InceptionV3Comp
 from repro.spec.fields import NUM_SEEDS
 from repro.spec.layout import holds_latents, holds_points, layout
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
-from repro.spec.problems import KeyPath, Problem, choice, repeated
+from repro.spec.problems import KeyPath, Problem, choice, dotted, repeated
 from repro.spec.sample import (
     AdjacentStrided,
     Ddim,
@@ -92,19 +92,26 @@ def _own_references_hold_images(spec: Spec) -> Iterator[Problem]:
         yield from _reference_holds_images(evaluate.reference, ("evaluate", index, "reference"))
 
 
-def _evaluate_names_differ(spec: Spec) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
-    for index, evaluate in enumerate(spec.evaluate):
-        first = seen.setdefault(evaluate.name, index)
-        if first != index:
-            msg = f"{evaluate.name!r} is the name of evaluate.{first} already"
-            yield Problem(("evaluate", index, "name"), msg)
+def _readers(spec: Spec) -> Iterator[tuple[KeyPath, Any]]:
+    """Whatever has a name, reads checkpoints and may need samples: evaluations and probes."""
+    for table in ("evaluate", "probe"):
+        for index, reader in enumerate(getattr(spec, table)):
+            yield (table, index), reader
+
+
+def _names_differ(spec: Spec) -> Iterator[Problem]:
+    seen: dict[str, KeyPath] = {}
+    for path, reader in _readers(spec):
+        first = seen.setdefault(reader.name, path)
+        if first != path:
+            msg = f"{reader.name!r} is the name of {dotted(first)} already"
+            yield Problem((*path, "name"), msg)
 
 
 def _samples_can_be_made(spec: Spec) -> Iterator[Problem]:
-    for index, evaluate in enumerate(spec.evaluate):
-        path = ("evaluate", index, "sample")
-        match evaluate.sample:
+    for reader_path, reader in _readers(spec):
+        path = (*reader_path, "sample")
+        match getattr(reader, "sample", None):
             case FromCheckpoint() if spec.train is None:
                 yield Problem(path, "needs a trained network, but there is no [train]")
             case FromCheckpoint() if isinstance(spec.objective, MaskedAutoencoding):
@@ -131,9 +138,9 @@ def _images_suffice(data: Dataset, wanted: int, path: KeyPath, *, field: str) ->
 
 
 def _samplers_fit(spec: Spec) -> Iterator[Problem]:
-    for index, evaluate in enumerate(spec.evaluate):
-        sampler = getattr(evaluate.sample, "sampler", None)
-        path = ("evaluate", index, "sample", "sampler")
+    for reader_path, reader in _readers(spec):
+        sampler = getattr(getattr(reader, "sample", None), "sampler", None)
+        path = (*reader_path, "sample", "sampler")
         match sampler, spec.objective:
             case OneStep(), Denoise():
                 valid = _kinds(DenoisingSampler)
@@ -178,14 +185,14 @@ def _least_samples(metric: Any) -> int:
 
 
 def _image_seeds_exist(spec: Spec) -> Iterator[Problem]:
-    for index, evaluate in enumerate(spec.evaluate):
-        seed = getattr(evaluate.sample, "seed", 0)
-        end = seed + getattr(evaluate.sample, "num_samples", 0)
+    for path, reader in _readers(spec):
+        sample = getattr(reader, "sample", None)
+        end = getattr(sample, "seed", 0) + getattr(sample, "num_samples", 0)
         if end > NUM_SEEDS:
             msg = (
                 f"expected seed + num_samples of at most {NUM_SEEDS}, got {end}; a seed has 32 bits"
             )
-            yield Problem(("evaluate", index, "sample", "seed"), msg)
+            yield Problem((*path, "sample", "seed"), msg)
 
 
 def _checkpoints_exist(spec: Spec) -> Iterator[Problem]:
@@ -196,21 +203,24 @@ def _checkpoints_exist(spec: Spec) -> Iterator[Problem]:
         yield Problem(("train", "checkpoint_every"), msg)
         return
     existing = checkpoint_steps(spec.train)
-    for index, evaluate in enumerate(spec.evaluate):
-        yield from _checkpoints_of(evaluate, existing, ("evaluate", index, "checkpoints"))
+    for path, reader in _readers(spec):
+        yield from _checkpoints_of(reader, existing, (*path, "checkpoints"))
 
 
-def _checkpoints_of(
-    evaluate: Evaluate, existing: Sequence[int], path: KeyPath
-) -> Iterator[Problem]:
-    wanted = evaluate.checkpoints
+def _checkpoints_of(reader: Any, existing: Sequence[int], path: KeyPath) -> Iterator[Problem]:
+    wanted = reader.checkpoints
     if wanted is None:
         return
-    if not isinstance(evaluate.sample, FromCheckpoint):
-        yield Problem(path, f"{evaluate.sample.kind} samples come from no checkpoint; remove it")
+    sample = getattr(reader, "sample", None)
+    if not isinstance(sample, FromCheckpoint | None):
+        yield Problem(path, f"{sample.kind} samples come from no checkpoint; remove it")
         return
-    if wanted.last and wanted.steps:
-        yield Problem(path, "expected last or steps, got both")
+    said = [name for name in ("last", "steps", "every") if getattr(wanted, name)]
+    if len(said) > 1:
+        yield Problem(path, f"expected one of last, steps and every; got {' and '.join(said)}")
+    if wanted.every and not any(step % wanted.every == 0 for step in existing):
+        msg = f"no checkpoint at a multiple of {wanted.every}, expected {_listed(existing)}"
+        yield Problem((*path, "every"), msg)
     if wanted.last > len(existing):
         msg = f"expected at most {len(existing)}, the checkpoints of [train], got {wanted.last}"
         yield Problem((*path, "last"), msg)
@@ -270,12 +280,12 @@ CHECKS = (
     (("protocol", "evaluate"), _others_have_no_classes),
     (("reference",), _reference_is_made),
     (("evaluate",), _own_references_hold_images),
-    (("evaluate",), _evaluate_names_differ),
-    (("data", "objective", "train", "evaluate"), _samples_can_be_made),
-    (("data", "objective", "evaluate"), _samplers_fit),
+    (("evaluate", "probe"), _names_differ),
+    (("data", "objective", "train", "evaluate", "probe"), _samples_can_be_made),
+    (("data", "objective", "evaluate", "probe"), _samplers_fit),
     (("protocol", "evaluate"), _neighbours_suffice),
-    (("evaluate",), _image_seeds_exist),
-    (("train", "evaluate"), _checkpoints_exist),
+    (("evaluate", "probe"), _image_seeds_exist),
+    (("train", "evaluate", "probe"), _checkpoints_exist),
     (("evaluate", "select"), _selection_is_fair),
     (("protocol", "select"), _selection_is_measured),
 )

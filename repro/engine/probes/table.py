@@ -1,0 +1,14 @@
+"""Which function asks which probe of a spec."""
+
+from collections.abc import Mapping
+
+from repro.engine.probes.fixed_seed_grid import fixed_seed_grid
+from repro.engine.probes.nearest_neighbours import nearest_neighbours
+from repro.engine.probes.probe import Probe
+from repro.spec.probes.fixed_seed_grid import FixedSeedGrid
+from repro.spec.probes.nearest_neighbours import NearestNeighbours
+
+PROBES: Mapping[type, Probe] = {
+    FixedSeedGrid: fixed_seed_grid,
+    NearestNeighbours: nearest_neighbours,
+}

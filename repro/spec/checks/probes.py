@@ -1,0 +1,33 @@
+"""What probes must agree on with the training, and with the images that they look at."""
+
+from collections.abc import Iterator
+
+from repro.spec.document import Spec
+from repro.spec.layout import holds_points
+from repro.spec.probes.nearest_neighbours import NearestNeighbours
+from repro.spec.problems import Problem
+from repro.spec.sample import FromCheckpoint
+
+
+def _something_is_probed(spec: Spec) -> Iterator[Problem]:
+    for index, probe in enumerate(spec.probe):
+        if spec.train is None and getattr(probe, "sample", None) is None:
+            yield Problem(("probe", index), "asks a trained network, but there is no [train]")
+
+
+def _neighbours_are_known(spec: Spec) -> Iterator[Problem]:
+    for index, probe in enumerate(spec.probe):
+        if not isinstance(probe, NearestNeighbours) or probe.data:
+            continue
+        path = ("probe", index, "data")
+        if not isinstance(probe.sample, FromCheckpoint):
+            msg = f"missing, {probe.sample.kind} samples come from no training whose data they are"
+            yield Problem(path, f"{msg} held against")
+        elif holds_points(spec.data):
+            yield Problem(path, "the training's data are points; expected images")
+
+
+CHECKS = (
+    (("train", "probe"), _something_is_probed),
+    (("data", "probe"), _neighbours_are_known),
+)

@@ -1,0 +1,9 @@
+"""Questions to a trained network beside its evaluations: measured and kept, never evidence.
+
+A probe reads a recorded checkpoint, so it cannot disturb the training that left it.
+"""
+
+from repro.spec.probes.fixed_seed_grid import FixedSeedGrid
+from repro.spec.probes.nearest_neighbours import NearestNeighbours
+
+Probe = FixedSeedGrid | NearestNeighbours

@@ -1,0 +1,1 @@
+"""Kinds of `[[probe]]`: one file for each."""
