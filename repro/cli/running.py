@@ -113,7 +113,7 @@ def plan(
 def fetch(
     places: Places, names: tuple[str, ...], given: Path | None, offline: bool, json_: bool
 ) -> None:
-    """Fetch data and weights into the cache: cifar10, fashion-mnist, inception."""
+    """Fetch data and weights into the cache: cifar10, fashion-mnist, stl10, inception."""
     from repro.engine import resources
 
     if given and len(names) > 1:

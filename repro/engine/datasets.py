@@ -29,6 +29,7 @@ from repro.spec.data import (
     ImageFolder,
     ImageNetFolder,
     StandIn,
+    Stl10,
     SwissRoll,
     TensorFile,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 DIGITS_DIGEST = "sha256:ba1ef3342ab20e02a8f081c7ced5300cbac72fa7bbe05e3947debacb8792df83"
+STL10_PARTS = ("train", "test")
 
 
 class ImageArray(Protocol):
@@ -172,6 +174,17 @@ def _fetched(name: str, split: str, *, cache: Path) -> Images:
     )
 
 
+def _stl10(spec: Stl10, cache: Path) -> Images:
+    """One part, or both one after the other; their content is digested as it is read."""
+    names = STL10_PARTS if spec.split == "train-and-test" else (spec.split,)
+    parts = [resources.read("stl10", name, cache=cache) for name in names]
+    return _images(
+        np.concatenate([each["images"] for each in parts]),
+        np.concatenate([each["labels"] for each in parts]),
+        num_classes=10,
+    )
+
+
 def _digits() -> Images:
     """The sixteen grey levels above black are spread over 0 to 255, rounded half to even."""
     from sklearn.datasets import load_digits
@@ -271,6 +284,7 @@ def _stand_in(spec: StandIn) -> Images:
 LOADERS: Mapping[type, Callable[[Any, Path], Images | Points]] = {
     Cifar10: lambda spec, cache: _fetched("cifar10", spec.split, cache=cache),
     FashionMnist: lambda spec, cache: _fetched("fashion-mnist", spec.split, cache=cache),
+    Stl10: _stl10,
     Digits: lambda spec, cache: _digits(),
     ImageFolder: lambda spec, cache: _image_folder(spec),
     ImageNetFolder: _imagenet_folder,

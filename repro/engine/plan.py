@@ -20,7 +20,14 @@ from repro.ledger.lease import Holder, holder_of
 from repro.spec import Spec, Stage, run_id, stages
 from repro.spec.autoencoder import AutoencoderKl
 from repro.spec.conditional import ConditionalNetwork, VectorTable, idle_attention
-from repro.spec.data import Cifar10, FashionMnist, ImageFolder, ImageNetFolder, TensorFile
+from repro.spec.data import (
+    Cifar10,
+    FashionMnist,
+    ImageFolder,
+    ImageNetFolder,
+    Stl10,
+    TensorFile,
+)
 from repro.spec.encoder import LibraryEncoder
 from repro.spec.evaluate import (
     CompatAsTorchvision,
@@ -327,7 +334,7 @@ def parts(value: Any) -> Sequence[Any]:
 
 def _need(part: Any) -> Need | None:
     match part:
-        case Cifar10() | FashionMnist():
+        case Cifar10() | FashionMnist() | Stl10():
             return ResourceNeed(name=part.kind)
         case ShippedReference(name=name):
             return FileNeed(name=str(shipped_path(name)))

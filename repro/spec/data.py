@@ -38,6 +38,18 @@ class FashionMnist:
 
 
 @frozen(kw_only=True)
+class Stl10:
+    """The labelled part of STL-10: 5,000 training and 8,000 test images, 96 x 96, RGB, ten classes.
+
+    `train-and-test` is both, as some trainings take them; nothing is then left to measure by.
+    """
+
+    kind: ClassVar = "stl10"
+
+    split: Literal["train", "test", "train-and-test"] = "train"
+
+
+@frozen(kw_only=True)
 class Digits:
     """scikit-learn's 1,797 handwritten digits, 8 x 8, grey, ten classes."""
 
@@ -122,7 +134,9 @@ class StandIn:
     num_images: int = count(default=256, most=MAX_IMAGES)
 
 
-ImageSet = Cifar10 | FashionMnist | Digits | ImageFolder | ImageNetFolder | TensorFile | StandIn
+ImageSet = (
+    Cifar10 | FashionMnist | Stl10 | Digits | ImageFolder | ImageNetFolder | TensorFile | StandIn
+)
 """Whatever holds pixels."""
 
 
@@ -150,6 +164,7 @@ class Latents:
 Dataset = (
     Cifar10
     | FashionMnist
+    | Stl10
     | Digits
     | Checkerboard
     | SwissRoll

@@ -15,6 +15,7 @@ from repro.spec.data import (
     ImageNetFolder,
     Latents,
     StandIn,
+    Stl10,
     SwissRoll,
 )
 
@@ -23,12 +24,19 @@ LEAST_GRID = 9
 """The fewest patches a side of a masked autoencoder: halved three times, they are two. A map of one
 place has no deviation, and group normalization leaves nothing of it.
 """
-SHAPES: Mapping[type, tuple[int, int]] = {Cifar10: (32, 3), FashionMnist: (28, 1)}
+SHAPES: Mapping[type, tuple[int, int]] = {
+    Cifar10: (32, 3),
+    FashionMnist: (28, 1),
+    Stl10: (96, 3),
+}
 SIZES: Mapping[tuple[type, str], int] = {
     (Cifar10, "train"): 50_000,
     (Cifar10, "test"): 10_000,
     (FashionMnist, "train"): 60_000,
     (FashionMnist, "test"): 10_000,
+    (Stl10, "train"): 5_000,
+    (Stl10, "test"): 8_000,
+    (Stl10, "train-and-test"): 13_000,
 }
 
 
@@ -46,7 +54,7 @@ class Layout:
 def layout(data: Dataset) -> Layout | None:
     """The layout of a data set; None for points, and for files that must be opened first."""
     match data:
-        case Cifar10() | FashionMnist():
+        case Cifar10() | FashionMnist() | Stl10():
             side, channels = SHAPES[type(data)]
             return _layout(side, channels, SIZES[type(data), data.split])
         case Digits():

@@ -237,7 +237,9 @@ def test_present_survives_any_file(data: bytes, tmp_path: Path) -> None:
 
 def test_unknown_name_lists_the_known(tmp_path: Path) -> None:
     """A misspelt resource is answered with the table."""
-    with pytest.raises(ResourceError, match="expected one of: cifar10, fashion-mnist, inception"):
+    with pytest.raises(
+        ResourceError, match="expected one of: cifar10, fashion-mnist, stl10, inception"
+    ):
         resources.present("cifar", tmp_path)
 
 

@@ -39,7 +39,8 @@ class Resource:
 
     `decode` turns what any source gives into tensors in one canonical form. `part_of` gives the
     part of a tensor by its name, and its name within that part. `digests` pins the content of
-    parts; tensors of other parts are optional extras, guarded against damage only.
+    parts; tensors of other parts are optional extras, guarded against damage only. A resource
+    without any is one whose decoder holds the files to checksums that their makers published.
     """
 
     name: str

@@ -24,6 +24,7 @@ FASHION_MNIST_FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+STL10_ARCHIVE = "stl10_binary.tar.gz"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 
 
@@ -48,6 +49,12 @@ def _decode_fashion_mnist(path: Path) -> "Arrays":
     from repro.engine.resources.image_sets import decode_fashion_mnist
 
     return decode_fashion_mnist(path)
+
+
+def _decode_stl10(path: Path) -> "Arrays":
+    from repro.engine.resources.stl10 import decode_stl10
+
+    return decode_stl10(path)
 
 
 def _decode_inception(path: Path) -> "Arrays":
@@ -94,6 +101,16 @@ FASHION_MNIST = Resource(
     ),
 )
 
+STL10 = Resource(
+    name="stl10",
+    title="STL-10, the labelled part: 13,000 colour images, 96 x 96, ten classes",
+    accepted=f"{STL10_ARCHIVE}, or the folder in it",
+    digests={},  # the official files are held to their published MD5 sums as they are decoded
+    part_of=_split_and_name,
+    decode=_decode_stl10,
+    sources=(Download("http://ai.stanford.edu/~acoates/stl10/", (STL10_ARCHIVE,)),),
+)
+
 INCEPTION = Resource(
     name="inception",
     title="the Inception of 2015-12-05, which the standard FID is made with",
@@ -110,5 +127,5 @@ INCEPTION = Resource(
 )
 
 TABLE: Mapping[str, Resource] = {
-    resource.name: resource for resource in (CIFAR10, FASHION_MNIST, INCEPTION)
+    resource.name: resource for resource in (CIFAR10, FASHION_MNIST, STL10, INCEPTION)
 }
