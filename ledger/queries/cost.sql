@@ -1,6 +1,6 @@
 -- Cost against quality: seconds to make what was measured, and whether nothing cheaper is as good (on_front)
 -- Training counts up to its checkpoint, by its share of the updates; of killed attempts no time is known.
--- Trainings below it (a pretrained encoder's) count whole.
+-- What training builds on counts whole: a pretrained encoder's training, the encoding of latents.
 WITH RECURSIVE rests_on AS (
     SELECT execution_id, stage_id AS measured, stage_id, stage_kind, done_by, inputs, false AS upstream
     FROM stages
@@ -27,7 +27,7 @@ costs AS (
         max(last_step) FILTER (rests_on.stage_kind = 'train' AND NOT upstream) AS last_step,
         coalesce(
             sum(elapsed_s) FILTER (
-                rests_on.stage_kind IN ('encoder', 'export')
+                rests_on.stage_kind IN ('encode', 'encoder', 'export')
                 OR (rests_on.stage_kind = 'train' AND upstream)
             ),
             0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, frozen
 from numpy.typing import NDArray
 
 from repro import digest
@@ -21,6 +21,7 @@ from repro.engine.photo_folder import Crops, index_folder
 from repro.engine.resources.tensors import read_tensors, tensors_digest
 from repro.errors import ResourceError
 from repro.spec.data import (
+    Bimodal,
     Checkerboard,
     Cifar10,
     Dataset,
@@ -141,11 +142,19 @@ def swiss_roll(n: int, generator: "Generator", *, noise: float) -> "Tensor":
     return spiral + noise * torch.randn((n, 2), generator=generator)
 
 
-def _points(spec: Checkerboard | SwissRoll, law: "Callable[..., Tensor]") -> Points:
-    facts = {"kind": spec.kind, "noise": spec.noise}
-    return Points(
-        draw=partial(law, noise=spec.noise), digest=digest.sha256(digest.canonical(facts))
+def bimodal(n: int, generator: "Generator", *, distance: float, noise: float) -> "Tensor":
+    """Either of (-distance / 2, 0) and (distance / 2, 0), by a fair coin, blurred."""
+    import torch
+
+    side = torch.randint(0, 2, (n, 1), generator=generator) - 0.5
+    return distance * side * torch.tensor([1.0, 0.0]) + noise * torch.randn(
+        (n, 2), generator=generator
     )
+
+
+def _points(spec: Checkerboard | SwissRoll | Bimodal, law: "Callable[..., Tensor]") -> Points:
+    facts = {"kind": spec.kind, **asdict(spec)}
+    return Points(draw=partial(law, **asdict(spec)), digest=digest.sha256(digest.canonical(facts)))
 
 
 def _images(
@@ -292,4 +301,5 @@ LOADERS: Mapping[type, Callable[[Any, Path], Images | Points]] = {
     StandIn: lambda spec, cache: _stand_in(spec),
     Checkerboard: lambda spec, cache: _points(spec, checkerboard),
     SwissRoll: lambda spec, cache: _points(spec, swiss_roll),
+    Bimodal: lambda spec, cache: _points(spec, bimodal),
 }

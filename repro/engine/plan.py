@@ -11,6 +11,7 @@ from attrs import frozen
 
 from repro.engine import resources
 from repro.engine.latents import files
+from repro.engine.pinned import PinnedNeed
 from repro.engine.progress import Progress
 from repro.engine.references import shipped_path
 from repro.errors import ResourceError
@@ -40,7 +41,11 @@ from repro.spec.evaluate import (
 
 @frozen(kw_only=True)
 class PlannedStage:
-    """A stage and where it stands. `missing` says what it lacks and how to get it."""
+    """A stage and where it stands.
+
+    `missing` says what it lacks and how to get it, `fetched` what the run brings by itself if there
+    is a network, and how to get that without.
+    """
 
     stage_id: str
     kind: str
@@ -49,6 +54,7 @@ class PlannedStage:
     state: Literal["done", "to do", "blocked"]
     why: str
     missing: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -72,6 +78,11 @@ class RunPlan:
             line for stage in self.stages if stage.state == "blocked" for line in stage.missing
         ]
         return tuple(dict.fromkeys(lines))
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """What the run brings by itself before the stage that needs it."""
+        return tuple(dict.fromkeys(line for stage in self.stages for line in stage.fetched))
 
 
 def plan(
@@ -156,9 +167,11 @@ def _open(
     lacking = [need for need in needed if not need.present(cache)]
     fetched = [need for need in lacking if need.fetchable and not offline]
     missing = tuple(need.how_to_get for need in lacking if need not in fetched)
+    brought = tuple(need.how_to_get for need in fetched)
     if missing:
-        return _at(stage, state="blocked", why="an input is missing", missing=missing)
-    return _at(stage, state="to do", why=_why(by, saved, fetched))
+        why = "an input is missing"
+        return _at(stage, state="blocked", why=why, missing=missing, fetched=brought)
+    return _at(stage, state="to do", why=_why(by, saved, fetched), fetched=brought)
 
 
 def _why(by: Holder | None, saved: SavedTraining | None, fetched: "Sequence[Need]") -> str:
@@ -172,7 +185,14 @@ def _why(by: Holder | None, saved: SavedTraining | None, fetched: "Sequence[Need
     return "not in the ledger"
 
 
-def _at(stage: Stage, *, state: Any, why: str, missing: tuple[str, ...] = ()) -> PlannedStage:
+def _at(
+    stage: Stage,
+    *,
+    state: Any,
+    why: str,
+    missing: tuple[str, ...] = (),
+    fetched: tuple[str, ...] = (),
+) -> PlannedStage:
     return PlannedStage(
         stage_id=stage.stage_id,
         kind=stage.kind,
@@ -181,6 +201,7 @@ def _at(stage: Stage, *, state: Any, why: str, missing: tuple[str, ...] = ()) ->
         state=state,
         why=why,
         missing=missing,
+        fetched=fetched,
     )
 
 
@@ -333,24 +354,22 @@ def parts(value: Any) -> Sequence[Any]:
 
 
 def _need(part: Any) -> Need | None:
+    need: Need | None = None
     match part:
         case Cifar10() | FashionMnist() | Stl10():
-            return ResourceNeed(name=part.kind)
+            need = ResourceNeed(name=part.kind)
         case ShippedReference(name=name):
-            return FileNeed(name=str(shipped_path(name)))
+            need = FileNeed(name=str(shipped_path(name)))
+        case ImageNetFolder() | LibraryEncoder():
+            need = PinnedNeed(spec=part)
         case (
-            ImageFolder()
-            | ImageNetFolder()
-            | TensorFile()
-            | FileReference()
-            | LibraryEncoder()
-            | TorchvisionInception()
-            | VectorTable()
+            ImageFolder() | TensorFile() | FileReference() | TorchvisionInception() | VectorTable()
         ):
-            return FileNeed(name=part.path)
+            need = FileNeed(name=part.path)
         case AutoencoderKl():
-            return AutoencoderNeed(spec=part)
+            need = AutoencoderNeed(spec=part)
         case InceptionV3Compat(inception_weights="standard") | CompatAsTorchvision():
-            return ResourceNeed(name="inception")
+            need = ResourceNeed(name="inception")
         case _:
-            return None
+            pass
+    return need

@@ -115,9 +115,15 @@ def run(
 
 def _require_inputs(jobs: Sequence[_Job]) -> None:
     """Stop before any work if something cannot be had, or is not what a spec names."""
-    missing = [f"{job.path}: missing: {line}" for job in jobs for line in job.plan().blocked]
+    plans = [(job, job.plan()) for job in jobs]
+    missing = [f"{job.path}: missing: {line}" for job, found in plans for line in found.blocked]
     if missing:
-        raise ResourceError(*dict.fromkeys(missing))
+        brought = [
+            f"{job.path}: not here either; the run fetches it, or without a network: {line}"
+            for job, found in plans
+            for line in found.fetched
+        ]
+        raise ResourceError(*dict.fromkeys([*missing, *brought]))
     for job in jobs:
         wanted = stages(job.spec)
         done = job.done(wanted)

@@ -13,6 +13,7 @@ from repro.spec.fields import (
     image_channels,
     location,
     non_negative,
+    pin,
     positive,
     random_seed,
     side,
@@ -75,6 +76,16 @@ class SwissRoll:
 
 
 @frozen(kw_only=True)
+class Bimodal:
+    """Points of two Gaussians on the first axis, *distance* apart, of deviation *noise* each."""
+
+    kind: ClassVar = "bimodal"
+
+    distance: float = positive(default=5.0)
+    noise: float = non_negative(default=0.35)
+
+
+@frozen(kw_only=True)
 class ImageFolder:
     """A folder of lossless images of one size; sub-folders, sorted by name, are the classes.
 
@@ -98,14 +109,15 @@ class ImageNetFolder:
 
         find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
 
-    prints it. `num_classes` and `num_images` say what to expect; the defaults are those of
-    ImageNet's training set, whose validation set has 50,000 images (sort them into classes first).
+    prints it; until it is known, `unpinned` stands there, and nothing runs but a rehearsal.
+    `num_classes` and `num_images` say what to expect; the defaults are those of ImageNet's training
+    set, whose validation set has 50,000 images (sort them into classes first).
     """
 
     kind: ClassVar = "imagenet-folder"
 
     path: str = location()
-    digest: str = content_digest()
+    digest: str = pin()
     crop_to: int = side(default=256)
     num_classes: int = count(default=1000)
     num_images: int = count(default=1_281_167, most=MAX_IMAGES)
@@ -168,6 +180,7 @@ Dataset = (
     | Digits
     | Checkerboard
     | SwissRoll
+    | Bimodal
     | ImageFolder
     | ImageNetFolder
     | TensorFile

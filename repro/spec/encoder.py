@@ -20,12 +20,12 @@ from attrs import field, frozen
 from repro.spec.fields import (
     MAX_SIDE,
     above,
-    content_digest,
     count,
     each,
     finite,
     location,
     not_empty,
+    pin,
     text,
 )
 from repro.spec.map_keys import MapKeys
@@ -56,10 +56,11 @@ class LibraryEncoder:
 
     `path` is a safetensors file of the state of torchvision's or timm's *model*; for transformers,
     whose config names the model, a folder with `config.json` and `model.safetensors`. `digest` pins
-    the content. Images are enlarged or reduced to `side` x `side` (bilinear, antialiased) and
-    normalized by `mean` and `std` of images in [0, 1]. `features` names modules of the network.
-    `standardize` divides every vector of a map by its deviation over the channels after taking off
-    their mean; `channels_last` says that its maps are [B, H, W, C].
+    the content, or is `unpinned` until it is known. Images are enlarged or reduced to `side` x
+    `side` (bilinear, antialiased) and normalized by `mean` and `std` of images in [0, 1].
+    `features` names modules of the network. `standardize` divides every vector of a map by its
+    deviation over the channels after taking off their mean; `channels_last` says that its maps are
+    [B, H, W, C].
     """
 
     kind: ClassVar = "library-encoder"
@@ -67,7 +68,7 @@ class LibraryEncoder:
     library: Literal["torchvision", "timm", "transformers"]
     model: str = ""
     path: str = location()
-    digest: str = content_digest()
+    digest: str = pin()
     features: tuple[MapKeys, ...] = field(validator=not_empty)
     side: int = count(default=224, most=MAX_SIDE)
     mean: tuple[float, float, float] = field(default=(0.485, 0.456, 0.406), validator=each(finite))

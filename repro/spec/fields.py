@@ -13,6 +13,7 @@ from attrs import NOTHING, Attribute, field
 REHEARSAL = "rehearsal"
 ADDED = "added"
 OUTSIDE_IDENTITY = "outside identity"
+UNPINNED = "unpinned"
 
 NUM_SEEDS = 2**32
 """torch's CPU generator (mt19937) keeps 32 bits of a seed: larger ones would repeat these."""
@@ -119,6 +120,14 @@ def text(pattern: str, *, default: Any = NOTHING) -> Any:
 def content_digest() -> Any:
     """The SHA-256 digest that pins what a path or a name stands for."""
     return text(r"sha256:[0-9a-f]{64}")
+
+
+def pin() -> Any:
+    """The digest of content that not everyone may have, or `unpinned`: then it is yet to be told.
+
+    A spec with such a pin can be rehearsed and planned, and says there how to get the digest.
+    """
+    return text(rf"sha256:[0-9a-f]{{64}}|{UNPINNED}")
 
 
 def at_least(bound: float) -> Validator:

@@ -7,6 +7,7 @@ from attrs import frozen
 
 from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.data import (
+    Bimodal,
     Checkerboard,
     Cifar10,
     Dataset,
@@ -91,7 +92,7 @@ def unfit_patches(patch: int, shape: Layout) -> str:
 
 def holds_points(data: Dataset | None) -> bool:
     """Whether a data set holds 2-D points, not images."""
-    return isinstance(data, Checkerboard | SwissRoll)
+    return isinstance(data, Checkerboard | SwissRoll | Bimodal)
 
 
 def holds_latents(data: Dataset | None) -> bool:

@@ -10,10 +10,12 @@ from repro.spec.fields import (
     MAX_PATCH,
     MAX_SIDE,
     MAX_WIDTH,
+    above,
     added,
     between,
     count,
     each,
+    finite,
     fraction,
     multiple,
     non_negative,
@@ -26,6 +28,9 @@ from repro.spec.unet_cifar32 import UNetCifar32
 
 Precision = Literal["float32", "bfloat16"]
 """In which numbers a network's products are taken; parameters stay in float32."""
+
+NUM_CLASSES = 10
+"""How many classes a rehearsal has at most: of each, its few images are several."""
 
 
 @frozen(kw_only=True)
@@ -42,7 +47,7 @@ class ConvGenerator:
     noise_dim: int = count(default=128, rehearsal=16)
     channels: tuple[int, ...] = widths(default=(128, 96, 64, 48), rehearsal=8)
     conditioning_dim: int = count(default=128, rehearsal=16)
-    num_classes: int = count(default=10)
+    num_classes: int = count(default=10, rehearsal=NUM_CLASSES)
     precision: Precision = added("float32")
 
 
@@ -56,13 +61,15 @@ class Dit:
     every block (adaLN) and is given to the `num_registers` tokens before those of the patches. A
     count of 0 leaves a part out.
 
-    `norm` is that of blocks and head. `qk_norm` is that of queries and keys: `unit` scales them to
-    length 1, which bounds every attention logit by 1 / sqrt(`head_dim`). `rope` turns them by their
-    place in the sequence, or by row and column. The hidden width of `feed_forward` is 8/3 (SwiGLU)
-    or 4 (GELU) times the model's. `alpha_embedding` gives its layers 256 cosines and sines of
-    alpha, or alpha itself. With `adaln_init` zero a block starts as the identity, with `head_init`
-    zero the first output is 0. In `bfloat16` the matrix products of the blocks take and give
-    rounded numbers; norms, modulation, softmax and the sum over blocks stay in float32.
+    `norm` is that of blocks and head; `rms-plain` has no weights. `position_embedding` is added to
+    the patches and learned; it starts as sines and cosines of row and column. `qk_norm` is that of
+    queries and keys: `unit` scales them to length 1, which bounds every attention logit by
+    1 / sqrt(`head_dim`). `rope` turns them by their place in the sequence, or by row and column.
+    The hidden width of `feed_forward` is 8/3 (SwiGLU) or 4 (GELU) times the model's.
+    `alpha_embedding` gives its layers 256 cosines and sines of alpha, or alpha itself. With
+    `adaln_init` zero a block starts as the identity, with `head_init` zero the first output is 0.
+    In `bfloat16` the matrix products of the blocks take and give rounded numbers; norms,
+    modulation, softmax and the sum over blocks stay in float32.
     """
 
     kind: ClassVar = "dit"
@@ -71,11 +78,11 @@ class Dit:
     depth: int = count(default=12, rehearsal=2)
     num_heads: int = count(default=12, rehearsal=2)
     head_dim: int = multiple(4, default=64, rehearsal=16)
-    num_classes: int = count(default=1000)
+    num_classes: int = count(default=1000, rehearsal=NUM_CLASSES)
     num_registers: int = count(default=16, rehearsal=2, least=0)
     num_style_tokens: int = count(default=32, rehearsal=2, least=0)
     num_style_codes: int = count(default=64, rehearsal=4)
-    norm: Literal["rms", "layer"] = "rms"
+    norm: Literal["rms", "layer", "rms-plain"] = "rms"
     qk_norm: Literal["rms", "unit", "none"] = "rms"
     rope: Literal["1d", "2d", "none"] = "1d"
     feed_forward: Literal["swiglu", "gelu"] = "swiglu"
@@ -83,16 +90,22 @@ class Dit:
     adaln_init: Literal["zero", "xavier"] = "zero"
     head_init: Literal["zero", "xavier"] = "zero"
     precision: Precision = "float32"
+    position_embedding: Literal["sinusoid", "none"] = added("sinusoid")
 
 
 @frozen(kw_only=True)
 class Mlp:
-    """A multilayer perceptron with SiLU from Gaussian noise to points (the drifting toy)."""
+    """A multilayer perceptron with SiLU from Gaussian noise to points (the drifting toy).
+
+    Its first points lie about `start_mean`, as far spread as they would be times `start_scale`.
+    """
 
     kind: ClassVar = "mlp"
 
     noise_dim: int = count(default=32)
     hidden: tuple[int, ...] = widths(default=(256, 256, 256), rehearsal=16)
+    start_mean: tuple[float, float] = added((0.0, 0.0), validator=each(finite))
+    start_scale: float = added(1.0, validator=[finite, above(0)])
 
 
 @frozen(kw_only=True)
@@ -125,7 +138,7 @@ class Mae:
         default=(3, 4, 6, 3), validator=each(between(1, MAX_COUNT))
     )
     patch: int = count(default=1, most=MAX_SIDE)
-    num_classes: int = count(default=0, least=0)
+    num_classes: int = count(default=0, least=0, rehearsal=NUM_CLASSES)
 
 
 Network = ConvGenerator | Dit | Mae | Mlp | UNet2D | UNetCifar32 | UNet2DConditional | UNetStl10

@@ -34,7 +34,7 @@ from repro.spec.evaluate import (
 )
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import LEAST_GRID, doublings, layout, reduction
-from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
+from repro.spec.network import NUM_CLASSES, ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
 from repro.spec.probe import Probe
 from repro.spec.train import Train, checkpoint_steps
 
@@ -137,7 +137,7 @@ def _stand_in(data: ImageSet, files: StandIn) -> StandIn:
         height=shape.height,
         width=shape.width,
         channels=shape.channels,
-        num_classes=shape.num_classes,
+        num_classes=min(NUM_CLASSES, shape.num_classes),
         num_images=min(most, shape.num_images),
     )
 
@@ -161,7 +161,12 @@ def _assumed_layout(spec: Spec) -> StandIn:
         case _:
             side, num_classes = StandIn().height, StandIn().num_classes
     side *= _enlargement(side, spec) * larger
-    return StandIn(height=side, width=side, num_classes=num_classes, num_images=NUM_IMAGES)
+    return StandIn(
+        height=side,
+        width=side,
+        num_classes=min(NUM_CLASSES, num_classes),
+        num_images=NUM_IMAGES,
+    )
 
 
 def _enlargement(side: int, spec: Spec) -> int:

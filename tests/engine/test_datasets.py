@@ -16,6 +16,7 @@ from repro.engine.datasets import Images, Points, load
 from repro.engine.resources.tensors import read_tensors, tensors_digest, write_tensors
 from repro.errors import ResourceError
 from repro.spec.data import (
+    Bimodal,
     Checkerboard,
     Cifar10,
     Dataset,
@@ -232,15 +233,26 @@ def test_swiss_roll_is_a_spiral() -> None:
     np.testing.assert_allclose([t.min(), t.max()], [math.pi / 2, 4.5 * math.pi], rtol=0.02)
 
 
-@pytest.mark.parametrize("law", [Checkerboard, SwissRoll])
-def test_blur_has_the_stated_deviation(law: type[Checkerboard] | type[SwissRoll]) -> None:
+def test_two_gaussians_are_as_far_apart_as_told() -> None:
+    """Without blur half of the points lie at either place."""
+    points = points_of(Bimodal(distance=3, noise=0), 4000)
+    right = points[:, 0] > 0
+
+    assert set(map(tuple, points.tolist())) == {(-1.5, 0.0), (1.5, 0.0)}
+    np.testing.assert_allclose(right.mean(), 0.5, atol=0.05)
+
+
+@pytest.mark.parametrize("law", [Checkerboard, SwissRoll, Bimodal])
+def test_blur_has_the_stated_deviation(
+    law: type[Checkerboard] | type[SwissRoll] | type[Bimodal],
+) -> None:
     """The same draw with and without blur differs by noise of that deviation."""
     blur = points_of(law(noise=0.1), 4000) - points_of(law(noise=0), 4000)
 
     np.testing.assert_allclose(blur.std(), 0.1, rtol=0.05)
 
 
-@pytest.mark.parametrize("law", [Checkerboard(), SwissRoll()])
+@pytest.mark.parametrize("law", [Checkerboard(), SwissRoll(), Bimodal()])
 def test_points_follow_their_generator(law: Dataset) -> None:
     """Equal seeds give equal float32 points, other seeds others."""
     first, again, other = (points_of(law, 5, seed=seed) for seed in (1, 1, 2))
@@ -257,9 +269,11 @@ def test_laws_have_digests_of_their_own() -> None:
         Checkerboard(noise=0.1),
         SwissRoll(),
         SwissRoll(noise=0.05),
+        Bimodal(),
+        Bimodal(distance=4),
     ]
 
-    assert len({load(law, cache=NOWHERE).digest for law in laws}) == 4
+    assert len({load(law, cache=NOWHERE).digest for law in laws}) == 6
 
 
 def published(images: NDArray[np.uint8]) -> str:

@@ -131,6 +131,33 @@ def test_what_a_pretrained_encoder_cost_counts_whole(tmp_path):
     assert columns(answer(tmp_path, "cost"), "train_s", "cost_s") == [(521.0, 524.0)]
 
 
+def test_latents_are_encoded_once_and_count_once(tmp_path):
+    """70 s of encoding, 500 s of the encoder's training on them, half of 40 s, 3 s of samples."""
+    encode, mae, export, train, sample, evaluate = ids = [name * 32 for name in "abcdef"]
+    below = {encode: [], mae: [encode], export: [mae], train: [encode, export]}
+    below |= {sample: [train], evaluate: [sample]}
+    kinds = ("encode", "train", "export", "train", "sample", "evaluate")
+    took = (70.0, 500.0, 1.0, 40.0, 3.0, 9.0)
+    plan = tuple(
+        {"stage_id": each, "kind": kind, "name": kind, "inputs": below[each]}
+        for each, kind in zip(ids, kinds, strict=True)
+    )
+    with begin(tmp_path, evolve(start(), stages=plan)) as execution:
+        for each, last_step in ((mae, 1000), (train, 200)):
+            execution.append(Checkpoint(stage_id=each, step=last_step, weights=digest.sha256(b"")))
+        execution.append(Protocol(protocol_id="p" * 32, facts={}))
+        execution.append(evolve(measurement(checkpoint_step=100), stage_id=evaluate))
+        for each, kind, elapsed_s in zip(ids, kinds, took, strict=True):
+            execution.append(
+                StageEvent(
+                    stage_id=each, stage_kind=kind, name=kind, event="done", elapsed_s=elapsed_s
+                )
+            )
+    fold(tmp_path)
+
+    assert columns(answer(tmp_path, "cost"), "train_s", "cost_s") == [(591.0, 594.0)]
+
+
 def test_the_front_is_what_nothing_cheaper_beats(root):
     """From the cheapest on, only values that are better than all before them."""
     front = [each for each in answer(root, "cost") if each["on_front"]]

@@ -11,6 +11,7 @@ from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoe
 from repro.spec.checks import check
 from repro.spec.conditional import Labels, RandomTable, UNet2DConditional, UNetStl10, VectorTable
 from repro.spec.data import (
+    Bimodal,
     Checkerboard,
     Cifar10,
     Digits,
@@ -41,6 +42,7 @@ from repro.spec.evaluate import (
     Select,
     ShippedReference,
 )
+from repro.spec.layout import holds_points
 from repro.spec.map_keys import STATISTICS, MapKeys
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import (
@@ -301,7 +303,9 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def drifting_on_points(draw: st.DrawFn) -> dict[str, Any]:
     return {
-        "data": draw(st.builds(Checkerboard, noise=FRACTION) | st.builds(SwissRoll)),
+        "data": draw(
+            st.builds(Checkerboard, noise=FRACTION) | st.builds(SwissRoll) | st.builds(Bimodal)
+        ),
         "network": draw(st.builds(Mlp, hidden=st.lists(COUNTS, min_size=1).map(tuple))),
         "objective": Drifting(num_classes_per_step=1, num_unconditional=0, alpha=FixedAlpha()),
     }
@@ -413,7 +417,7 @@ def evaluations(draw: st.DrawFn, parts: dict[str, Any], *, num_samples: int) -> 
         st.builds(UniformNoise, num_samples=st.just(num_samples), seed=SEEDS),
         st.builds(FromDataset, data=st.just(Cifar10()), num_samples=st.just(num_samples)),
     ]
-    samples = parts and not isinstance(parts["data"], Checkerboard | SwissRoll)
+    samples = parts and not holds_points(parts["data"])
     if samples and not isinstance(parts["objective"], MaskedAutoencoding):
         sampler = samplers(parts["objective"])
         scales = st.builds(

@@ -48,7 +48,8 @@ class Dit(nn.Module):
         self.conditioning = Conditioning(spec, width)
         self.registers = Registers(spec.num_registers, width) if spec.num_registers else None
         self.patch_embedding = Linear(patch_dim, width)
-        self.position_embedding = nn.Parameter(grid_embedding(self.grid, width))
+        placed = spec.position_embedding == "sinusoid"
+        self.position_embedding = nn.Parameter(grid_embedding(self.grid, width)) if placed else None
         self.rotation = _rotation(spec, self.grid)
         self.blocks = nn.ModuleList(Block(spec, width) for _ in range(spec.depth))
         self.head = Head(spec, width, patch_dim)
@@ -62,7 +63,9 @@ class Dit(nn.Module):
         """
         condition = self.conditioning(labels, alpha, style)
         activated = functional.silu(condition)
-        x = self.patch_embedding(to_patches(noise, self.spec.patch_size)) + self.position_embedding
+        x = self.patch_embedding(to_patches(noise, self.spec.patch_size))
+        if self.position_embedding is not None:
+            x = x + self.position_embedding
         if self.registers is not None:
             x = torch.cat([self.registers(condition), x], dim=1)
         rounded = self.spec.precision == "bfloat16"
@@ -156,7 +159,7 @@ def _rotation(spec: spec_network.Dit, grid: tuple[int, int]) -> nn.Module:
 
 
 def _norm(spec: spec_network.Dit, width: int) -> nn.Module:
-    """A norm with a weight for each channel; it subtracts the mean, or not."""
+    """A norm, with a weight for each channel or without; it subtracts the mean, or not."""
     if spec.norm == "layer":
         return nn.LayerNorm(width, eps=EPS, bias=False)
-    return nn.RMSNorm(width, eps=EPS)
+    return nn.RMSNorm(width, eps=EPS, elementwise_affine=spec.norm == "rms")

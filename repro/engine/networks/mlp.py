@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from repro.spec import network as spec_network
@@ -22,9 +23,11 @@ class Mlp(nn.Module):
         layers: list[nn.Module] = []
         for width, next_width in pairwise((spec.noise_dim, *spec.hidden)):
             layers += [nn.Linear(width, next_width), nn.SiLU()]
-        self.layers = nn.Sequential(
-            *layers, nn.Linear((spec.noise_dim, *spec.hidden)[-1], POINT_DIM)
-        )
+        last = nn.Linear((spec.noise_dim, *spec.hidden)[-1], POINT_DIM)
+        with torch.no_grad():
+            last.weight.mul_(spec.start_scale)
+            last.bias.mul_(spec.start_scale).add_(torch.tensor(spec.start_mean))
+        self.layers = nn.Sequential(*layers, last)
 
     def forward(self, noise: Tensor) -> Tensor:
         points: Tensor = self.layers(noise)

@@ -30,7 +30,7 @@ def reference_image(
         noise[:, p * row : p * (row + 1), p * column : p * (column + 1)].transpose(1, 2, 0).ravel()
         for row, column in cells
     ]
-    x = dense(w, "patch_embedding", np.stack(patches)) + w["position_embedding"]
+    x = dense(w, "patch_embedding", np.stack(patches)) + w.get("position_embedding", 0.0)
     places = [*[(0, 0)] * num_registers, *cells]
     if num_registers:
         first = dense(w, "registers.projection", told) + w["registers.embedding"]
@@ -38,7 +38,7 @@ def reference_image(
     for index in range(spec.depth):
         x = block(spec, w, f"blocks.{index}", x, told, places)
     shift, scale = np.split(dense(w, "head.modulation", silu(told)), 2)
-    x = norm(spec, x[num_registers:], w["head.norm.weight"]) * (1 + scale) + shift
+    x = norm(spec, x[num_registers:], w.get("head.norm.weight", 1.0)) * (1 + scale) + shift
     image = np.empty(noise.shape)
     for (row, column), patch in zip(cells, dense(w, "head.projection", x), strict=True):
         image[:, p * row : p * (row + 1), p * column : p * (column + 1)] = patch.reshape(
@@ -75,10 +75,10 @@ def block(
 ) -> Array:
     modulation = np.split(dense(w, f"{name}.modulation", silu(told)), 6)
     shift, scale, gate = modulation[:3]
-    normed = norm(spec, x, w[f"{name}.attention_norm.weight"]) * (1 + scale) + shift
+    normed = norm(spec, x, w.get(f"{name}.attention_norm.weight", 1.0)) * (1 + scale) + shift
     x = x + gate * attention(spec, w, f"{name}.attention", normed, places)
     shift, scale, gate = modulation[3:]
-    normed = norm(spec, x, w[f"{name}.feed_forward_norm.weight"]) * (1 + scale) + shift
+    normed = norm(spec, x, w.get(f"{name}.feed_forward_norm.weight", 1.0)) * (1 + scale) + shift
     hidden = dense(w, f"{name}.feed_forward.up", normed)
     if spec.feed_forward == "swiglu":
         first, second = np.split(hidden, 2, axis=1)
@@ -130,7 +130,7 @@ def turned(spec: Dit, vectors: Array, places: list[Any]) -> Array:
     return np.concatenate([rotated.real, rotated.imag], axis=1)
 
 
-def norm(spec: Dit, x: Array, weight: Array) -> Array:
+def norm(spec: Dit, x: Array, weight: Array | float) -> Array:
     if spec.norm == "layer":
         x = x - x.mean(axis=1, keepdims=True)
     return np.asarray(x / np.sqrt(np.mean(x**2, axis=1, keepdims=True) + EPS) * weight)

@@ -41,6 +41,8 @@ SMALL = networks.Dit(
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"norm": "layer"},
+    {"norm": "rms-plain"},
+    {"position_embedding": "none"},
     {"qk_norm": "unit"},
     {"qk_norm": "none"},
     {"rope": "2d"},
