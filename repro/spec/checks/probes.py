@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from repro.spec.document import Spec
 from repro.spec.layout import holds_points
 from repro.spec.probes.nearest_neighbours import NearestNeighbours
+from repro.spec.probes.point_cloud import PointCloud
 from repro.spec.problems import Problem
 from repro.spec.sample import FromCheckpoint
 
@@ -27,7 +28,15 @@ def _neighbours_are_known(spec: Spec) -> Iterator[Problem]:
             yield Problem(path, "the training's data are points; expected images")
 
 
+def _points_are_there(spec: Spec) -> Iterator[Problem]:
+    for index, probe in enumerate(spec.probe):
+        if isinstance(probe, PointCloud) and spec.data and not holds_points(spec.data):
+            msg = f"looks at points, but {spec.data.kind} holds none"
+            yield Problem(("probe", index, "kind"), msg)
+
+
 CHECKS = (
+    (("data", "probe"), _points_are_there),
     (("train", "probe"), _something_is_probed),
     (("data", "probe"), _neighbours_are_known),
 )
