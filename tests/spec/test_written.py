@@ -7,8 +7,7 @@ from attrs import evolve
 
 from repro.spec import load
 from repro.spec.written import as_toml
-
-SPECS = sorted(Path("tests/data/valid").glob("*.toml")) + sorted(Path("specs").glob("*/*.toml"))
+from tests.spec.test_golden import SHIPPED
 
 
 def read_again(spec, folder):
@@ -18,7 +17,7 @@ def read_again(spec, folder):
     return again
 
 
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_what_is_written_is_read_as_the_same_spec(path, tmp_path):
     """Every spec of a file comes back equal, with its notes and paths."""
     for spec in load(path):
