@@ -11,9 +11,10 @@ from repro.engine.progress import Progress
 from repro.errors import ResourceError
 from repro.spec.data import ImageNetFolder
 from repro.spec.encoder import LibraryEncoder
+from repro.spec.evaluate import TorchvisionInception
 from repro.spec.fields import UNPINNED
 
-Pinned = ImageNetFolder | LibraryEncoder
+Pinned = ImageNetFolder | LibraryEncoder | TorchvisionInception
 
 ARCHIVES = (
     "ILSVRC2012_img_train.tar",
@@ -73,6 +74,12 @@ def source(spec: Pinned) -> str:
                 f"run `hf download timm/{model} {file} --local-dir FOLDER` and"
                 f" `mv FOLDER/{file} {path}`, or correct the path in the spec"
             )
+        case TorchvisionInception(path=path):
+            code = (
+                "from safetensors.torch import save_file; from torchvision.models import"
+                f" inception_v3; save_file(inception_v3(weights='DEFAULT').state_dict(), '{path}')"
+            )
+            return f'run `python -c "{code}"`, or correct the path in the spec'
         case _:
             return "put it there or correct the path in the spec"
 

@@ -360,11 +360,9 @@ def _need(part: Any) -> Need | None:
             need = ResourceNeed(name=part.kind)
         case ShippedReference(name=name):
             need = FileNeed(name=str(shipped_path(name)))
-        case ImageNetFolder() | LibraryEncoder():
+        case ImageNetFolder() | LibraryEncoder() | TorchvisionInception():
             need = PinnedNeed(spec=part)
-        case (
-            ImageFolder() | TensorFile() | FileReference() | TorchvisionInception() | VectorTable()
-        ):
+        case ImageFolder() | TensorFile() | FileReference() | VectorTable():
             need = FileNeed(name=part.path)
         case AutoencoderKl():
             need = AutoencoderNeed(spec=part)

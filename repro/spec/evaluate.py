@@ -16,6 +16,7 @@ from repro.spec.fields import (
     each,
     location,
     not_empty,
+    pin,
     random_seed,
     text,
 )
@@ -86,13 +87,13 @@ class TorchvisionInception:
 
         save_file(torchvision.models.inception_v3(weights="DEFAULT").state_dict(), PATH)
 
-    and `digest` pins that file.
+    and `digest` pins that file, or is `unpinned` until it is known.
     """
 
     kind: ClassVar = "inception-v3-torchvision"
 
     path: str = location()
-    digest: str = content_digest()
+    digest: str = pin()
 
 
 @frozen(kw_only=True)

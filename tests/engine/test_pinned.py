@@ -12,6 +12,7 @@ from repro.errors import ResourceError
 from repro.spec import load
 from repro.spec.data import ImageNetFolder
 from repro.spec.encoder import LibraryEncoder
+from repro.spec.evaluate import TorchvisionInception
 from repro.spec.map_keys import MapKeys
 
 STEP400 = Path(__file__).parents[2] / "specs" / "imagenet" / "step400.toml"
@@ -107,3 +108,12 @@ def test_weights_of_a_library_say_where_they_come_from(library, command):
 
     assert command in told
     assert "run `sha256sum weights/a.safetensors`" in told
+
+
+def test_the_classifier_that_others_measure_by_says_where_it_comes_from():
+    """torchvision fetches its own weights; a file of them is what a spec pins."""
+    spec = TorchvisionInception(path="weights/inception.safetensors", digest="unpinned")
+    told = PinnedNeed(spec=spec).how_to_get
+
+    assert "inception_v3(weights='DEFAULT').state_dict(), 'weights/inception.safetensors'" in told
+    assert "run `sha256sum weights/inception.safetensors`" in told
