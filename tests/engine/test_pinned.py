@@ -111,7 +111,7 @@ def test_weights_of_a_library_say_where_they_come_from(library, command):
 
 
 def test_the_classifier_that_others_measure_by_says_where_it_comes_from():
-    """torchvision fetches its own weights; a file of them is what a spec pins."""
+    """The library fetches its own weights; a file of them is what a spec pins."""
     spec = TorchvisionInception(path="weights/inception.safetensors", digest="unpinned")
     told = PinnedNeed(spec=spec).how_to_get
 
