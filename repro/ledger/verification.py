@@ -18,7 +18,7 @@ from repro.ledger import history, store
 from repro.ledger.against import against, against_kept
 from repro.ledger.comparison import Comparison, beside
 from repro.ledger.findings import Finding
-from repro.ledger.reading import Reader
+from repro.ledger.reading import Reader, read_apart
 
 _NO_FILE = "no file"
 
@@ -76,7 +76,8 @@ def examine(
 
     `execution_id` may also be a run's, which stands for all its executions, and may be cut short.
     `head` is one that was taken earlier, as `against` takes it, and `key` who must have signed it.
-    A whole ledger that is large is read by so many processes, which import the main program again.
+    A whole ledger that is large is read by so many processes. Where this one has threads, they
+    import the main program again.
 
     Raises:
         LedgerError: there is no ledger here, nothing in it has such an id, or the head is none.
@@ -84,11 +85,11 @@ def examine(
     """
     history.require(root)
     of_heads = [] if head is None else against(root, head, key=key)
-    with beside(root) as comparison:
+    apart = num_processes if execution_id is None else 1
+    with read_apart(root, apart) as shares, beside(root) as comparison:
         chosen = _chosen(root, comparison, execution_id)
         reader = Reader(root, comparison)
-        if chosen is None:
-            reader.read_all(num_processes)
+        reader.take_in(shares)
         whole = reader.names if chosen is None else chosen
         rests_on = reader.follow(whole)
         read = whole | rests_on.keys()

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -471,7 +472,8 @@ def test_a_collection_beside_a_verification_is_no_finding(root, monkeypatch):
     assert (verified.findings, verified.num_removed) == ((), 2)
 
 
-def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_several_processes_find_what_one_finds(tmp_path, monkeypatch, start):
     """Shares of the segments, each beside the database, are the whole."""
     first, *names = [execute(tmp_path, name) for name in ("one", "two", "three", "four")]
     fold(tmp_path)
@@ -482,6 +484,7 @@ def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     alone = examine(tmp_path)
 
     monkeypatch.setattr(reading, "SHARE_BYTES", 1)
+    monkeypatch.setattr(reading, "_start", lambda: start)
     together = examine(tmp_path, num_processes=2)
 
     assert len(alone.findings) == 3
@@ -506,6 +509,19 @@ def test_large_tables_are_compared_in_parts(tmp_path, monkeypatch, part_rows):
     assert found == [
         ("ledger.duckdb", f"table progress differs from segment {name}") for name in names
     ]
+
+
+def test_no_process_is_forked_where_another_thread_runs():
+    """It might hold a lock at that moment, for which the copy would wait for ever."""
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+
+    start = reading._start()
+    over.set()
+    other.join()
+
+    assert start == "spawn"
 
 
 def die(*_args):
