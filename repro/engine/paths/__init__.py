@@ -1,0 +1,1 @@
+"""From the path of a spec to a table of noise levels."""
