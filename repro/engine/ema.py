@@ -5,16 +5,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from repro.spec.train import ConstantEma, EmaLaw, WarmupEma
+from repro.spec.train import ConstantEma, EmaLaw, HalfLifeEma, WarmupEma
 
 
-def decay_at(law: EmaLaw, *, step: int) -> float:
-    """The decay after update number *step*, the first being 0."""
+def decay_at(law: EmaLaw, *, step: int, num_images: int = 0) -> float:
+    """The decay after update number *step*, the first being 0, with *num_images* in each."""
     match law:
         case ConstantEma(decay=decay):
             return decay
         case WarmupEma(decay=decay):
             return min(decay, (1 + step) / (10 + step))
+        case HalfLifeEma(images=images, ramp=ramp):
+            half_life = min(images, ramp * step * num_images)
+            return 0.5 ** (num_images / half_life) if half_life else 0.0
 
 
 def shadow_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from repro.engine import checkpoint, ema
 from repro.engine.checkpoint import Checkpoint
 from repro.engine.determinism import deterministic
 from repro.engine.lr import learning_rate
-from repro.engine.objectives.objective import Objective, Stateful
+from repro.engine.objectives.objective import CountsImages, Objective, Stateful
 from repro.engine.seeds import global_stream, seeded
 from repro.errors import RunError
 from repro.spec.train import Train
@@ -93,14 +93,20 @@ def _update(
     training.optimizer.zero_grad(set_to_none=True)
     values = _accumulate(spec, training.network, objective, step=step)
     norm = nn.utils.clip_grad_norm_(training.network.parameters(), spec.clip_norm)
-    rate = learning_rate(spec, step=step)
+    num_images = spec.accumulate * _images_of(objective)
+    rate = learning_rate(spec, step=step, num_images=num_images)
     values |= {"grad_norm": float(norm), "lr": rate}
     _refuse_non_finite(values, step=step)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.optimizer.step()
-    ema.follow(training.shadow, training.weights, decay=ema.decay_at(spec.ema, step=step))
+    decay = ema.decay_at(spec.ema, step=step, num_images=num_images)
+    ema.follow(training.shadow, training.weights, decay=decay)
     return values
+
+
+def _images_of(objective: Objective) -> int:
+    return objective.num_images if isinstance(objective, CountsImages) else 0
 
 
 def _accumulate(

@@ -14,10 +14,12 @@ from attrs import has
 from repro.spec.autoencoder import Autoencoder
 from repro.spec.conditional import Condition
 from repro.spec.data import Dataset, ImageSet
+from repro.spec.edm import Codec
 from repro.spec.encoder import Encoder, SingleEncoder
 from repro.spec.evaluate import Extractor, Metric, Reference
 from repro.spec.network import Network
 from repro.spec.objective import Alpha, NoiseSchedule, Objective
+from repro.spec.path import Path
 from repro.spec.probe import Probe
 from repro.spec.problems import Mistake, choice
 from repro.spec.reals import Queue
@@ -37,11 +39,13 @@ SLOTS = MappingProxyType(
         "objective": Objective,
         "alpha": Alpha,
         "queue": Queue,
+        "codec": Codec,
         "noise-schedule": NoiseSchedule,
         "weighting": Weighting,
         "lr-schedule": LrSchedule,
         "ema": EmaLaw,
         "sample-set": SampleSet,
+        "path": Path,
         "sampler": Sampler,
         "guidance": Guidance,
         "reference": Reference,

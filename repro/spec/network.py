@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from attrs import field, frozen
 
 from repro.spec.conditional import UNet2DConditional, UNetStl10
+from repro.spec.edm import UNet2DSigma
 from repro.spec.fields import (
     MAX_COUNT,
     MAX_PATCH,
@@ -141,7 +142,17 @@ class Mae:
     num_classes: int = count(default=0, least=0, rehearsal=NUM_CLASSES)
 
 
-Network = ConvGenerator | Dit | Mae | Mlp | UNet2D | UNetCifar32 | UNet2DConditional | UNetStl10
+Network = (
+    ConvGenerator
+    | Dit
+    | Mae
+    | Mlp
+    | UNet2D
+    | UNet2DConditional
+    | UNet2DSigma
+    | UNetCifar32
+    | UNetStl10
+)
 
 
 @frozen(kw_only=True)

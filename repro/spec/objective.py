@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from attrs import Factory, field, frozen
 
+from repro.spec.edm import Edm
 from repro.spec.fields import (
     MAX_SIDE,
     MAX_STEPS,
@@ -216,4 +217,4 @@ class MaskedAutoencoding:
     classify: ClassifierTuning | None = None
 
 
-Objective = Drifting | Denoise | MaskedAutoencoding
+Objective = Drifting | Denoise | MaskedAutoencoding | Edm

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from attrs import frozen
 
 from repro.spec.data import Dataset
+from repro.spec.edm import Heun
 from repro.spec.fields import (
     MAX_IMAGES,
     added,
@@ -74,7 +75,7 @@ Quantisation = Literal["round-half-even", "truncate"]
 """How a value in [-1, 1] becomes a byte, after clamping: to the nearest, or to the one below."""
 
 DenoisingSampler = Ddpm | Ddim | AdjacentStrided | MeanScaled
-Sampler = OneStep | Ddpm | Ddim | AdjacentStrided | MeanScaled
+Sampler = OneStep | Ddpm | Ddim | AdjacentStrided | MeanScaled | Heun
 
 
 @frozen(kw_only=True)

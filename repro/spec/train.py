@@ -37,7 +37,19 @@ class CosineLr:
     final_ratio: float = fraction(default=0.0)
 
 
-LrSchedule = ConstantLr | CosineLr
+@frozen(kw_only=True)
+class ImageRampLr:
+    """Linear warm-up from zero over `images` training images, then constant (Karras et al. 2022).
+
+    The first update has seen none, so its rate is 0. For objectives that count their images.
+    """
+
+    kind: ClassVar = "image-ramp"
+
+    images: int = count(default=10_000_000, rehearsal=8, most=MAX_STEPS)
+
+
+LrSchedule = ConstantLr | CosineLr | ImageRampLr
 
 
 @frozen(kw_only=True)
@@ -58,7 +70,21 @@ class WarmupEma:
     decay: float = fraction(default=0.999)
 
 
-EmaLaw = ConstantEma | WarmupEma
+@frozen(kw_only=True)
+class HalfLifeEma:
+    """Weights count half as much after min(`images`, `ramp` times those seen so far) images more.
+
+    The first update copies the weights (Karras et al. 2022). For objectives that count their
+    images.
+    """
+
+    kind: ClassVar = "half-life"
+
+    images: int = count(default=500_000, most=MAX_STEPS)
+    ramp: float = positive(default=0.05)
+
+
+EmaLaw = ConstantEma | WarmupEma | HalfLifeEma
 
 
 @frozen(kw_only=True)

@@ -34,6 +34,11 @@ class Denoising:
         default=Factory(lambda self: range(self.spec.schedule.num_levels), takes_self=True)
     )
 
+    @property
+    def num_images(self) -> int:
+        """How many images a micro-batch shows the network."""
+        return self.spec.batch_size
+
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         del step, micro  # the generator knows them
         size = self.spec.batch_size

@@ -58,6 +58,11 @@ class MaskedAutoencoding:
     data: Images | EncodedImages
     patch: int
 
+    @property
+    def num_images(self) -> int:
+        """How many images a micro-batch shows the network."""
+        return self.spec.batch_size
+
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         del micro  # the generator knows it
         device = next(network.parameters()).device

@@ -35,6 +35,15 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class CountsImages(Protocol):
+    """An objective of which laws may be stated in images: rates, averages."""
+
+    @property
+    def num_images(self) -> int:
+        """How many images a micro-batch shows the network."""
+
+
+@runtime_checkable
 class Stateful(Protocol):
     """An objective whose losses depend on those before: a resumed training needs its state.
 
