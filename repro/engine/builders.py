@@ -31,16 +31,19 @@ from repro.engine.networks.dit import dit
 from repro.engine.networks.mae import mae
 from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
+from repro.engine.networks.unet2d_sigma import unet2d_sigma
 from repro.engine.networks.unet_cifar32 import unet_cifar32
 from repro.engine.networks.unet_stl10 import unet_stl10
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
+from repro.engine.objectives.edm import edm
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
 from repro.engine.probes.table import PROBES
 from repro.engine.reals.table import REALS
 from repro.engine.samplers.table import SAMPLERS
 from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.conditional import UNet2DConditional, UNetStl10
+from repro.spec.edm import Edm, UNet2DSigma
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.unet_cifar32 import UNetCifar32
@@ -63,6 +66,7 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
     Dit: dit,
     Mlp: lambda spec, shape: mlp(spec),
     UNet2D: unet2d,
+    UNet2DSigma: unet2d_sigma,
     UNetCifar32: unet_cifar32,
     UNet2DConditional: unet2d_conditional,
     UNetStl10: unet_stl10,
@@ -72,6 +76,7 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
         spec, data=given.data, network_spec=given.network, encoder=given.encoder
     ),
     Denoise: lambda spec, given: denoise(spec, data=given.data),
+    Edm: lambda spec, given: edm(spec, data=given.data),
     MaskedAutoencoding: lambda spec, given: masked_autoencoding(
         spec, data=given.data, network_spec=given.network
     ),

@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from repro import digest
 from repro.spec.data import Dataset, Latents
 from repro.spec.document import SCHEMA, Spec
+from repro.spec.edm import Edm, Heun, num_scales
 from repro.spec.encoder import (
     Encoder,
     LibraryEncoder,
@@ -97,6 +98,14 @@ class Instrument:
 
     sampler: DenoisingSampler
     schedule: NoiseSchedule
+
+
+@frozen(kw_only=True)
+class ScalesInstrument:
+    """A sampler that steps down a level for each of several scales."""
+
+    sampler: Heun
+    num_scales: int
 
 
 @frozen(kw_only=True)
@@ -303,8 +312,7 @@ def _sample(
     match sample:
         case FromCheckpoint(sampler=sampler):
             inputs.append(training[-1])
-            if isinstance(spec.objective, Denoise) and not isinstance(sampler, OneStep):
-                part = Instrument(sampler=sampler, schedule=spec.objective.schedule)
+            if part := _instrument(spec.objective, sampler):
                 inputs.append(_stage("calibrate", part, [], name=sampler.kind))
                 yield inputs[-1]
         case FromDataset(data=data):
@@ -313,6 +321,17 @@ def _sample(
         case _:
             pass
     yield _stage("sample", Sampling(sample=sample, checkpoint=step), inputs, name=name)
+
+
+def _instrument(objective: Any, sampler: Any) -> Instrument | ScalesInstrument | None:
+    """What must be calibrated before it samples."""
+    match objective, sampler:
+        case Denoise(schedule=schedule), sampler if not isinstance(sampler, OneStep):
+            return Instrument(sampler=sampler, schedule=schedule)
+        case Edm(codec=codec), Heun():
+            return ScalesInstrument(sampler=sampler, num_scales=num_scales(codec))
+        case _:
+            return None
 
 
 def _data(data: Dataset) -> Iterator[Stage]:

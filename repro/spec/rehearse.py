@@ -21,6 +21,7 @@ from repro.spec.conditional import (
 )
 from repro.spec.data import ImageSet, Latents, StandIn
 from repro.spec.document import Spec
+from repro.spec.edm import Heun, UNet2DSigma
 from repro.spec.encoder import LibraryEncoder, PretrainedEncoder, singles
 from repro.spec.evaluate import (
     Checkpoints,
@@ -35,6 +36,7 @@ from repro.spec.evaluate import (
 from repro.spec.fields import REHEARSAL
 from repro.spec.layout import LEAST_GRID, doublings, layout, reduction
 from repro.spec.network import NUM_CLASSES, ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
+from repro.spec.path import Tabulated
 from repro.spec.probe import Probe
 from repro.spec.train import Train, checkpoint_steps
 
@@ -108,8 +110,8 @@ def _replaced(value: Any, files: StandIn) -> Any:
         case AutoencoderKl(architecture=architecture):
             return UntrainedAutoencoderKl(architecture=architecture)
         case _ if hasattr(value, "allow_biased"):
-            return evolve(value, allow_biased=True)
-        case UNet2D() | UNet2DConditional() | UNetStl10() | KlArchitecture():
+            return evolve(_with_rows(value), allow_biased=True)
+        case UNet2D() | UNet2DConditional() | UNet2DSigma() | UNetStl10() | KlArchitecture():
             return _divided(value)
         case _:
             return value
@@ -126,6 +128,15 @@ def _random_table(table: VectorTable) -> RandomTable:
     return RandomTable(
         num_classes=len(table.rows), num_tokens=table.num_tokens, dim=min(table.dim, TABLE_DIM)
     )
+
+
+def _with_rows(sampler: Any) -> Any:
+    """The sampler, with as many rows as steps if its path is a table."""
+    match sampler:
+        case Heun(path=Tabulated(sigmas=sigmas) as path):
+            return evolve(sampler, path=evolve(path, sigmas=sigmas[: sampler.steps]))
+        case _:
+            return sampler
 
 
 def _stand_in(data: ImageSet, files: StandIn) -> StandIn:

@@ -5,7 +5,7 @@ import torch
 
 from repro.engine.ema import decay_at, follow, shadow_of
 from repro.engine.torchvision_import import ensure_torchvision_importable
-from repro.spec.train import ConstantEma, WarmupEma
+from repro.spec.train import ConstantEma, HalfLifeEma, WarmupEma
 
 
 def test_constant_decay_from_zero():
@@ -52,3 +52,12 @@ def test_counters_are_copied():
     follow(shadow, weights, decay=0.9)
 
     assert shadow == {"count": torch.tensor(7)}
+
+
+def test_a_half_life_is_counted_in_images():
+    """Golden (Karras et al. 2022): the first copies; then 0.05 of those seen, at most."""
+    law = HalfLifeEma(images=500_000, ramp=0.05)
+
+    assert decay_at(law, step=0, num_images=512) == 0.0
+    assert decay_at(law, step=100, num_images=512) == 0.5 ** (512 / (0.05 * 51_200))
+    assert decay_at(law, step=10**6, num_images=512) == 0.5 ** (512 / 500_000)

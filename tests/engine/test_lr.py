@@ -3,7 +3,7 @@
 import pytest
 
 from repro.engine.lr import learning_rate
-from repro.spec.train import ConstantLr, CosineLr, LrSchedule, Train
+from repro.spec.train import ConstantLr, CosineLr, ImageRampLr, LrSchedule, Train
 
 
 def rates(schedule: LrSchedule, *, accumulate: int = 1) -> list[float]:
@@ -36,3 +36,15 @@ def test_cosine_that_is_all_warm_up():
 def test_accumulation_does_not_stretch_the_schedule():
     """The horizon is in updates, not in micro-batches."""
     assert rates(CosineLr(), accumulate=4) == rates(CosineLr())
+
+
+def test_a_ramp_over_images_starts_at_nothing():
+    """The first update has seen no images; after the ramp the rate stays."""
+    spec = Train(steps=9, seed=0, lr=2.0, lr_schedule=ImageRampLr(images=100))
+
+    assert [learning_rate(spec, step=step, num_images=25) for step in (0, 1, 4, 5)] == [
+        0,
+        0.5,
+        2,
+        2,
+    ]

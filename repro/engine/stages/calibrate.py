@@ -7,10 +7,11 @@ from attrs import asdict
 
 from repro.engine.calibrate import calibrate as calibrate_sampler
 from repro.engine.calibrate import refuse_biased
+from repro.engine.calibrate_heun import calibrate_heun, refuse_biased_heun
 from repro.engine.execution import Execution
 from repro.ledger.records import Calibration
 from repro.spec import Stage
-from repro.spec.plan import Instrument
+from repro.spec.plan import Instrument, ScalesInstrument
 
 
 def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
@@ -19,8 +20,12 @@ def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     Raises:
         RunError: see `refuse_biased`; the finding is on record all the same.
     """
-    part: Instrument = stage.spec
-    result = calibrate_sampler(part.sampler, part.schedule)
+    part: Instrument | ScalesInstrument = stage.spec
+    match part:
+        case ScalesInstrument(sampler=sampler, num_scales=num_scales):
+            result = calibrate_heun(sampler, num_scales=num_scales)
+        case Instrument(sampler=sampler, schedule=schedule):
+            result = calibrate_sampler(sampler, schedule)
     facts = asdict(result)
     execution.record(
         Calibration(
@@ -31,5 +36,9 @@ def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
             allow_biased=part.sampler.allow_biased,
         )
     )
-    refuse_biased(result, part.sampler, part.schedule)
+    match part:
+        case ScalesInstrument(sampler=sampler):
+            refuse_biased_heun(result, sampler)
+        case Instrument(sampler=sampler, schedule=schedule):
+            refuse_biased(result, sampler, schedule)
     return {"passed": result.passed, "allow_biased": part.sampler.allow_biased}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from repro.engine.datasets import EncodedImages, Images, Points
+from repro.engine.edm.codec import seen_shape
 from repro.engine.execution import Execution
 from repro.engine.stages.encode import load_latents
 from repro.engine.stages.prepare import load
@@ -23,6 +24,11 @@ def source_of(execution: Execution, stage: Stage) -> Stage:
 def known_of(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     """What is known of the data of a training, without reading them."""
     return execution.done[source_of(execution, stage).stage_id].event.facts
+
+
+def shape_seen(execution: Execution, stage: Stage) -> tuple[int, ...]:
+    """The shape of what the network of a train stage sees of an example."""
+    return seen_shape(stage.spec.objective, known_of(execution, stage)["shape"])
 
 
 def examples_of(execution: Execution, stage: Stage) -> Images | EncodedImages | Points:

@@ -16,7 +16,7 @@ from repro.engine.probes.probe import SampleArrays
 from repro.engine.randomness import randomness_of
 from repro.engine.sampling import sample_images
 from repro.engine.sheet import sheet
-from repro.engine.stages.data import known_of, source_of
+from repro.engine.stages.data import known_of, shape_seen, source_of
 from repro.engine.stages.encode import open_autoencoder
 from repro.engine.stages.prepare import load_images
 from repro.engine.stages.train import untrained, weights_at
@@ -76,7 +76,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             spec,
             network,
             objective=trained.spec.objective,
-            randomness=randomness_of(trained.spec.network, data["shape"]),
+            randomness=randomness_of(trained.spec.network, shape_seen(execution, trained)),
             num_classes=data["num_classes"],
             decode=_decoder(execution, trained),
             batch_size=BATCH_SIZE,

@@ -19,7 +19,7 @@ from repro.engine.networks.mae import MaeEncoder
 from repro.engine.objectives.classify import classify
 from repro.engine.objectives.objective import Objective
 from repro.engine.seeds import global_stream
-from repro.engine.stages.data import examples_of, images_of, known_of
+from repro.engine.stages.data import examples_of, images_of, known_of, shape_seen
 from repro.engine.stages.resume import note_other_place
 from repro.engine.train import train as minimize
 from repro.errors import RunError
@@ -80,7 +80,7 @@ def objective_of(execution: Execution, stage: Stage) -> Objective:
 def untrained(execution: Execution, stage: Stage) -> nn.Module:
     """The network of a train stage as its training starts, on the execution's device."""
     part: Training = stage.spec
-    shape = tuple(known_of(execution, stage)["shape"])
+    shape = shape_seen(execution, stage)
     return _initialized(
         execution, part.train.seed, lambda: builder_of(part.network)(part.network, shape)
     )

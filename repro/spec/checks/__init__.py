@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Set
 
 from attrs import evolve
 
-from repro.spec.checks import conditional, encoder, evaluation, latents, probes, training
+from repro.spec.checks import (
+    conditional,
+    edm,
+    encoder,
+    evaluation,
+    latents,
+    probes,
+    training,
+)
 from repro.spec.document import Spec
 from repro.spec.encoder import PretrainedEncoder, singles
 from repro.spec.problems import Problem
@@ -40,6 +48,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     *latents.CHECKS,
     *training.CHECKS,
     *conditional.CHECKS,
+    *edm.CHECKS,
     (("encoder",), _upstream_is_sound),
     *encoder.CHECKS,
     *evaluation.CHECKS,

@@ -1,0 +1,172 @@
+"""What denoising at real noise levels, scale by scale, must agree on."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from repro.spec.data import Dataset
+from repro.spec.document import Spec
+from repro.spec.edm import Edm, Heun, TorusPyramid, UNet2DSigma, num_scales
+from repro.spec.layout import Layout, doublings, holds_latents, holds_points, layout
+from repro.spec.path import CoarseToFine, LeadEach, MultiOffset, Path, Tabulated
+from repro.spec.problems import KeyPath, Problem
+from repro.spec.sample import FromCheckpoint
+from repro.spec.train import HalfLifeEma, ImageRampLr
+
+THREE = 3
+
+
+def _network_is_consistent(spec: Spec) -> Iterator[Problem]:
+    match spec.network:
+        case UNet2DSigma(channels=channels, attention=attention, norm_groups=groups):
+            if len(attention) != len(channels):
+                msg = f"expected {len(channels)} entries, one a width, got {len(attention)}"
+                yield Problem(("network", "attention"), msg)
+            for index, width in enumerate(channels):
+                if width % groups:
+                    msg = f"expected a multiple of norm_groups = {groups}, got {width}"
+                    yield Problem(("network", "channels", index), msg)
+        case _:
+            pass
+
+
+def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
+    match spec.network, spec.objective:
+        case UNet2DSigma() as network, Edm(codec=codec):
+            if network.num_scales != (wanted := num_scales(codec)):
+                msg = f"expected {wanted}, the scales of objective.codec, got {network.num_scales}"
+                yield Problem(("network", "num_scales"), msg)
+        case UNet2DSigma(), objective if objective is not None:
+            msg = f"is told real noise levels, which {objective.kind} has not; expected edm"
+            yield Problem(("objective", "kind"), msg)
+        case network, Edm() if network is not None:
+            msg = f"edm needs a network of real noise levels, got {network.kind}; expected"
+            yield Problem(("network", "kind"), f"{msg} {UNet2DSigma.kind}")
+        case _:
+            pass
+
+
+def _codec_fits_data(spec: Spec) -> Iterator[Problem]:
+    if not isinstance(spec.objective, Edm):
+        return
+    if holds_points(spec.data):
+        yield Problem(("objective", "kind"), "edm needs images, expected drifting")
+    if isinstance(codec := spec.objective.codec, TorusPyramid):
+        yield from _scales_grow(codec)
+        yield from _images_have_scales(codec, spec.data)
+
+
+def _scales_grow(codec: TorusPyramid) -> Iterator[Problem]:
+    path = ("objective", "codec", "factors")
+    if codec.factors[0] != 1:
+        yield Problem(
+            (*path, 0), f"the first scale is the image, expected 1, got {codec.factors[0]}"
+        )
+    for index, (finer, coarser) in enumerate(pairwise(codec.factors)):
+        if coarser <= finer:
+            msg = f"expected a scale coarser than {finer}, got {coarser}"
+            yield Problem((*path, index + 1), msg)
+
+
+def _images_have_scales(codec: TorusPyramid, data: Dataset | None) -> Iterator[Problem]:
+    if holds_latents(data):
+        msg = "takes values in [-1, 1] to a circle, which latents exceed; expected identity"
+        yield Problem(("objective", "codec", "kind"), msg)
+    shape = layout(data) if data else None
+    for index, factor in enumerate(codec.factors):
+        if shape and (shape.height % factor or shape.width % factor):
+            msg = f"expected a divisor of {shape.height} x {shape.width}, got {factor}"
+            yield Problem(("objective", "codec", "factors", index), msg)
+
+
+def _sides_can_be_halved(spec: Spec) -> Iterator[Problem]:
+    match spec.network, spec.data and layout(spec.data):
+        case UNet2DSigma(channels=channels), Layout(height=height, width=width):
+            factor = doublings(channels)
+            if height % factor or width % factor:
+                msg = f"{len(channels)} entries need sides divisible by {factor}"
+                msg += f", but the data are {height} x {width}"
+                yield Problem(("network", "channels"), msg)
+        case _:
+            pass
+
+
+def _samplers_fit(spec: Spec) -> Iterator[Problem]:
+    for index, evaluate in enumerate(spec.evaluate):
+        path = ("evaluate", index, "sample", "sampler")
+        match evaluate.sample, spec.objective:
+            case FromCheckpoint(sampler=Heun() as sampler), Edm() as objective:
+                yield from _heun_is_sound(sampler, objective, path)
+            case FromCheckpoint(sampler=sampler), Edm():
+                msg = f"an edm objective cannot use {sampler.kind}, expected heun"
+                yield Problem((*path, "kind"), msg)
+            case FromCheckpoint(sampler=Heun()), objective if objective is not None:
+                msg = f"heun needs an edm objective, got {objective.kind}"
+                yield Problem((*path, "kind"), msg)
+            case _:
+                pass
+
+
+def _heun_is_sound(sampler: Heun, objective: Edm, path: KeyPath) -> Iterator[Problem]:
+    if sampler.sigma_min >= sampler.sigma_max:
+        msg = f"expected less than sigma_max = {sampler.sigma_max}, got {sampler.sigma_min}"
+        yield Problem((*path, "sigma_min"), msg)
+    if sampler.prior == "unit-circle" and not isinstance(objective.codec, TorusPyramid):
+        msg = "pairs channels, which only a torus-pyramid codec has in even number"
+        yield Problem((*path, "prior"), msg)
+    scales = num_scales(objective.codec)
+    yield from _path_has_scales(sampler.path, scales, sampler.steps, (*path, "path"))
+
+
+def _path_has_scales(path: Path | Any, scales: int, steps: int, at: KeyPath) -> Iterator[Problem]:
+    match path:
+        case CoarseToFine() if scales != THREE:
+            yield Problem((*at, "kind"), f"is for three scales, the codec has {scales}")
+        case LeadEach(ahead=ahead) if len(ahead) != scales - 1:
+            msg = f"expected {scales - 1} entries, one a coarse scale, got {len(ahead)}"
+            yield Problem((*at, "ahead"), msg)
+        case MultiOffset(shares=shares):
+            if len(shares) != scales:
+                msg = f"expected {scales} entries, one a scale, got {len(shares)}"
+                yield Problem((*at, "shares"), msg)
+            for index, share in enumerate(shares):
+                if share >= 1:
+                    msg = f"expected a part of all steps, less than 1, got {share}"
+                    yield Problem((*at, "shares", index), msg)
+        case Tabulated(sigmas=sigmas):
+            yield from _table_has_size(sigmas, scales, steps, (*at, "sigmas"))
+        case _:
+            pass
+
+
+def _table_has_size(sigmas: Any, scales: int, steps: int, at: KeyPath) -> Iterator[Problem]:
+    if len(sigmas) != steps:
+        yield Problem(at, f"expected {steps} rows, one a step, got {len(sigmas)}")
+    for index, row in enumerate(sigmas):
+        if len(row) != scales:
+            msg = f"expected {scales} entries, one a scale, got {len(row)}"
+            yield Problem((*at, index), msg)
+    for index, (above, below) in enumerate(pairwise(sigmas)):
+        if any(later > earlier for earlier, later in zip(above, below, strict=False)):
+            msg = "a scale goes back to more noise; expected levels that never rise"
+            yield Problem((*at, index + 1), msg)
+
+
+def _images_are_counted(spec: Spec) -> Iterator[Problem]:
+    if spec.train is None or spec.objective is None or hasattr(spec.objective, "batch_size"):
+        return
+    msg = f"counts images, and {spec.objective.kind} shows no fixed number of them; expected"
+    if isinstance(spec.train.lr_schedule, ImageRampLr):
+        yield Problem(("train", "lr_schedule", "kind"), f"{msg} constant or cosine")
+    if isinstance(spec.train.ema, HalfLifeEma):
+        yield Problem(("train", "ema", "kind"), f"{msg} constant or warmup")
+
+
+CHECKS = (
+    (("network",), _network_is_consistent),
+    (("network", "objective"), _network_fits_objective),
+    (("data", "objective"), _codec_fits_data),
+    (("data", "network"), _sides_can_be_halved),
+    (("objective", "evaluate"), _samplers_fit),
+    (("objective", "train"), _images_are_counted),
+)
