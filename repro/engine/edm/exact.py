@@ -16,7 +16,8 @@ def gaussian_denoiser(mean: Tensor, covariance: Tensor) -> Denoiser:
         noise = sigma[0].repeat_interleave(len(mean) // sigma.shape[1]) ** 2
         gain = torch.linalg.solve(covariance + noise.diag(), covariance)
         # covariance (covariance + noise)^-1, both symmetric
-        return ((state.flatten(1) - mean) @ gain + mean).reshape(state.shape)
+        expected: Tensor = (state.flatten(1) - mean) @ gain + mean
+        return expected.reshape(state.shape)
 
     return denoise
 
@@ -43,4 +44,5 @@ def frechet(first: Tensor, second: Tensor) -> float:
 
 def _root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return root

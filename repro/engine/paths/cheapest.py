@@ -37,7 +37,9 @@ def errors(energies: NDArray[np.float64], sigmas: Levels, *, gamma: Gamma) -> ND
     the factor of a scale is that of its own level.
     """
     factor = GAMMAS[gamma](snr_data(sigmas))
-    return energies * np.stack(np.broadcast_arrays(factor[:, None], factor[None, :]), axis=-1)
+    both = np.stack(np.broadcast_arrays(factor[:, None], factor[None, :]), axis=-1)
+    found: NDArray[np.float64] = energies * both
+    return found
 
 
 def cheapest_levels(

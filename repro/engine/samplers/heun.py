@@ -59,8 +59,9 @@ def on_unit_circle(noise: Tensor) -> Tensor:
 
     With several scales these are not the pairs that the torus codec makes, in the study as here.
     """
-    pairs = noise.unflatten(1, (2, -1))
-    return (pairs / (pairs.square().sum(dim=1, keepdim=True) + EPSILON).sqrt()).flatten(1, 2)
+    first, second = noise.chunk(2, dim=1)
+    length = (first**2 + second**2 + EPSILON).sqrt()
+    return torch.cat([first / length, second / length], dim=1)
 
 
 def integrate(

@@ -5,8 +5,8 @@ from typing import Any
 
 from attrs import asdict
 
+from repro.engine.calibrate import CalibrationResult, refuse_biased
 from repro.engine.calibrate import calibrate as calibrate_sampler
-from repro.engine.calibrate import refuse_biased
 from repro.engine.calibrate_heun import calibrate_heun, refuse_biased_heun
 from repro.engine.execution import Execution
 from repro.ledger.records import Calibration
@@ -21,11 +21,7 @@ def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         RunError: see `refuse_biased`; the finding is on record all the same.
     """
     part: Instrument | ScalesInstrument = stage.spec
-    match part:
-        case ScalesInstrument(sampler=sampler, num_scales=num_scales):
-            result = calibrate_heun(sampler, num_scales=num_scales)
-        case Instrument(sampler=sampler, schedule=schedule):
-            result = calibrate_sampler(sampler, schedule)
+    result = _calibrated(part)
     facts = asdict(result)
     execution.record(
         Calibration(
@@ -42,3 +38,11 @@ def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         case Instrument(sampler=sampler, schedule=schedule):
             refuse_biased(result, sampler, schedule)
     return {"passed": result.passed, "allow_biased": part.sampler.allow_biased}
+
+
+def _calibrated(part: Instrument | ScalesInstrument) -> CalibrationResult:
+    match part:
+        case ScalesInstrument(sampler=sampler, num_scales=num_scales):
+            return calibrate_heun(sampler, num_scales=num_scales)
+        case Instrument(sampler=sampler, schedule=schedule):
+            return calibrate_sampler(sampler, schedule)

@@ -28,10 +28,6 @@ def test_input_target_and_error_have_variance_one(level: float):
     assert loss_weight(sigma, sigma_data=DATA) * by.out**2 == pytest.approx(1, abs=1e-12)
 
 
-def shifted(state: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-    return state + levels.mean()
-
-
 def test_without_noise_the_state_is_the_answer():
     """As sigma falls D is the identity, as it rises `sigma_data` times the network."""
     state = torch.full((1, 2, 1, 1), 0.7, dtype=torch.float64)
@@ -49,7 +45,12 @@ def test_the_network_is_called_in_single_precision():
     seen = []
     state = torch.ones((1, 4, 1, 1), dtype=torch.float64)
     sigma = torch.tensor([[0.5, 2.0]], dtype=torch.float64)
-    denoiser(lambda *given: seen.append(given) or given[0], sigma_data=DATA)(state, sigma)
+
+    def network(scaled: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        seen.append((scaled, levels))
+        return scaled
+
+    denoiser(network, sigma_data=DATA)(state, sigma)
 
     [(scaled, levels)] = seen
     assert (scaled.dtype, levels.dtype) == (torch.float32, torch.float32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.engine.datasets import Images
-from repro.engine.objectives.edm import edm, noise_levels
+from repro.engine.objectives.edm import EdmDenoising, edm, noise_levels
 from repro.engine.objectives.objective import CountsImages
 from repro.spec.edm import Edm, LogNormalNoise, TorusPyramid
 
@@ -61,7 +61,7 @@ def test_coupled_levels_are_one():
 
 def test_a_network_without_weights_has_an_error_near_one():
     """It is the variance of its own target, which preconditioning makes 1 for data of that size."""
-    deviation = float((data().images / 127.5 - 1).std())
+    deviation = float((data().images[:] / 127.5 - 1).std())
     spec = Edm(sigma_data=deviation, batch_size=40)
     losses = [
         float(
@@ -103,7 +103,8 @@ def test_the_same_step_draws_the_same():
 def test_images_may_be_mirrored():
     """About half of them, each by a coin of its own."""
     plain, mirrored = (
-        edm(Edm(batch_size=40, flip=flip), data=data()).clean(generator()) for flip in (False, True)
+        EdmDenoising(spec=Edm(batch_size=40, flip=flip), data=data()).clean(generator())
+        for flip in (False, True)
     )
     same = (plain == mirrored).flatten(1).all(dim=1)
     turned = (plain.flip(3) == mirrored).flatten(1).all(dim=1)

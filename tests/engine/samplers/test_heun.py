@@ -14,7 +14,7 @@ from repro.engine.paths.grid import Grid
 from repro.engine.paths.table import table
 from repro.engine.samplers.heun import heun, integrate, on_unit_circle, started
 from repro.errors import RunError
-from repro.spec.edm import Churn, Edm, Heun, TorusPyramid
+from repro.spec.edm import Churn, Edm, Heun, Prior, TorusPyramid
 from repro.spec.objective import Denoise
 from repro.spec.path import Lead, MatchedLead, Sync, Truncated
 
@@ -152,7 +152,7 @@ def test_any_path_is_exact_in_the_limit(path):
     assert distance_of_finest(path, grid=Grid(steps=400)) < 1e-4
 
 
-def state_of(prior: str, scale: float) -> torch.Tensor:
+def state_of(prior: Prior, scale: float) -> torch.Tensor:
     noise = torch.randn(
         (512, 18, 8, 8), dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
