@@ -38,8 +38,9 @@ def correlation(
     """Pearson's correlation of *x* and *y* [n], or Spearman's of their *ranks*.
 
     The interval is Fisher's, z = artanh r with a standard error of 1 / sqrt(n - 3); with *within*,
-    a label for each point, the number of groups less one is taken off n. None where there is none:
-    too few points, or a series that does not vary.
+    a label for each point, the number of groups less one is taken off n. A perfect correlation is
+    taken as 1 - 1/n^2 there, because few points agree by chance. None where there is none: too few
+    points, or a series that does not vary.
 
     Raises:
         ValueError: when the series are not equally long, or hold what is no number.
@@ -59,21 +60,22 @@ def correlation(
     value = _pearson(first, second)
     if value is None or freedom < LEAST_FREEDOM:
         return None
-    low, high = _interval(value, freedom, factor=RANK_FACTOR if ranks else 1.0, level=level)
-    return Correlation(value=value, low=low, high=high, num_points=len(first))
+    most = 1 - 1 / len(first) ** 2
+    z = math.atanh(min(most, max(-most, value)))
+    reach = NormalDist().inv_cdf((1 + level) / 2)
+    reach *= math.sqrt((RANK_FACTOR if ranks else 1.0) / freedom)
+    return Correlation(
+        value=value,
+        low=min(value, math.tanh(z - reach)),
+        high=max(value, math.tanh(z + reach)),
+        num_points=len(first),
+    )
 
 
 def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
     x, y = x - x.mean(), y - y.mean()
     scale = math.sqrt(float(x @ x)) * math.sqrt(float(y @ y))
     return None if scale == 0 else min(1.0, max(-1.0, float(x @ y) / scale))
-
-
-def _interval(value: float, freedom: int, *, factor: float, level: float) -> tuple[float, float]:
-    if abs(value) == 1:
-        return value, value
-    reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(factor / freedom)
-    return math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach)
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

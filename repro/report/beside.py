@@ -36,14 +36,15 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from repro.report.naming import NAME, a_side, sentence, side, some_sides
+from repro.report.naming import NAME, a_side, sentence, some_sides
 from repro.spec import fields
 from repro.spec.problems import KeyPath, Problem
 
-Relation = Literal["below", "above", "near", "less", "greater"]
+Relation = Literal["below", "above", "near", "less", "greater", "rises-with", "falls-with"]
 Axis = Literal["x", "y"]
-AXIS = r"step|seconds|metric:[^\s:]+|[a-z][a-z0-9_]*(\.[a-z0-9_]+)+"
+AXIS = r"step|seconds|parameters|metric:[^\s:]+|[a-z][a-z0-9_]*(\.[a-z0-9_]+)+"
 WITH_VALUE, WITH_SIDE = ("below", "above", "near"), ("less", "greater", "near")
+CORRELATED = ("rises-with", "falls-with")
 
 
 def _optional_side() -> Any:
@@ -78,16 +79,23 @@ class Control:
     Of a sweep the mean over its runs counts. `near` allows a difference of `tolerance`. Two sides
     are measured alike, unless `across_protocols` says that their protocols are what differs.
     `scale` says in words at which size this was done.
+
+    It `rises-with`, or `falls-with`, the metric `other` of the same run and step when the rank
+    correlation over all that the side names (`*` and `@*` included) is of that sign with 95 %
+    confidence. `within = "step"` takes out what every run has in common at a step: two numbers that
+    both drift with training are correlated whatever they have to do with each other.
     """
 
     name: str = fields.text(NAME)
     text: str = sentence()
-    side: str = side()
+    side: str = field(validator=some_sides)
     metric: str = sentence()
     relation: Relation
     value: float | None = field(default=None, validator=_finite_or_none)
     than: str | None = _optional_side()
     tolerance: float | None = field(default=None, validator=_finite_or_none)
+    other: str | None = None
+    within: Literal["step"] | None = None
     across_protocols: bool = False
     scale: str = sentence()
 
@@ -110,8 +118,9 @@ class Series:
 class Plot:
     """Numbers over x, drawn beneath the `claim` that it names, or by itself.
 
-    x is the `step` of the checkpoint, the `seconds` of training until there, another
-    `metric:<name>` of the same run and step, or a field of the spec (`sample.sampler.alpha`).
+    x is the `step` of the checkpoint, the `seconds` of training until there, the `parameters` of
+    the network, another `metric:<name>` of the same run and step, or a field of the spec
+    (`sample.sampler.alpha`).
     `log` names the axes that are logarithmic.
     """
 
@@ -126,12 +135,18 @@ class Plot:
 
 def disagreements(control: Control, path: KeyPath) -> Iterator[Problem]:
     """What a control's relation needs and does not have, or has and cannot use."""
-    given = [name for name in ("value", "than") if getattr(control, name) is not None]
+    given = [name for name in ("value", "than", "other") if getattr(control, name) is not None]
     usable = [
         name
-        for name, relations in (("value", WITH_VALUE), ("than", WITH_SIDE))
+        for name, relations in (("value", WITH_VALUE), ("than", WITH_SIDE), ("other", CORRELATED))
         if control.relation in relations
     ]
+    if control.relation not in CORRELATED:
+        if "*" in control.side:
+            msg = f"relation {control.relation!r} is of one side, got {control.side!r}"
+            yield Problem((*path, "side"), msg)
+        if control.within:
+            yield Problem((*path, "within"), f"expected only with: {', '.join(CORRELATED)}")
     if len(given) != 1 or given[0] not in usable:
         wanted = " or ".join(f"`{name}`" for name in usable)
         yield Problem(path, f"relation {control.relation!r} needs {wanted}, got {given or 'none'}")

@@ -12,9 +12,9 @@ from typing import Literal
 from attrs import frozen
 
 from repro.errors import ClaimError
-from repro.report import comparison, difference, numbers
+from repro.report import comparison, correlated, difference, numbers
 from repro.report.archive import Archive
-from repro.report.beside import Control
+from repro.report.beside import CORRELATED, Control
 from repro.report.difference import Difference
 from repro.report.numbers import Number
 from repro.report.rounding import in_errors, with_error, with_sign
@@ -64,6 +64,8 @@ class Shown:
 
 def check(control: Control, study: Study, archive: Archive) -> Shown:
     """Hold a control against everything on record."""
+    if control.relation in CORRELATED:
+        return _correlated(control, study, archive)
     named = [each for each in (control.side, control.than) if each]
     try:
         samples = tuple(_sample(name, control.metric, study, archive) for name in named)
@@ -81,6 +83,14 @@ def check(control: Control, study: Study, archive: Archive) -> Shown:
         shows = apart.shown and apart.value * SIGNS[control.relation] > 0
     result: Result = "shows" if shows else "does not show"
     return Shown(control=control, result=result, why=why, samples=samples)
+
+
+def _correlated(control: Control, study: Study, archive: Archive) -> Shown:
+    try:
+        found = correlated.check(control, study, archive)
+    except ClaimError as error:
+        return Shown(control=control, result="not run", why=str(error))
+    return Shown(control=control, result="shows" if found.shows else "does not show", why=found.why)
 
 
 def _sample(name: str, metric: str, study: Study, archive: Archive) -> Sample:

@@ -87,8 +87,10 @@ def _x(number: Number, x: str, place: Place, archive: Archive) -> Iterator[X]:
     elif x == "seconds":
         seconds = _seconds(number, place, archive)
         yield from () if seconds is None else (seconds,)
+    elif x == "parameters":
+        yield from _parameters(place, archive)
     elif x.startswith(OTHER_METRIC):
-        yield from _others(number, x.removeprefix(OTHER_METRIC), place, archive)
+        yield from others(number, x.removeprefix(OTHER_METRIC), place, archive)
     else:
         value = numbers.field(place, x)
         if isinstance(value, bool | str):
@@ -111,9 +113,16 @@ def _seconds(number: Number, place: Place, archive: Archive) -> float | None:
     return done[0] * number.step / last if done else None
 
 
-def _others(number: Number, metric: str, place: Place, archive: Archive) -> Iterator[float]:
-    """Another metric of the same run and step; of several that have it the first."""
-    for other in numbers.places(place.spec, "*"):
+def _parameters(place: Place, archive: Archive) -> Iterator[float]:
+    """How many the network has, as its training told when it was done."""
+    events = archive.events.get(place.training.stage_id, ()) if place.training else ()
+    found = [each.facts["parameters"] for each in events if "parameters" in each.facts]
+    yield from map(float, found[:1])
+
+
+def others(number: Number, metric: str, place: Place, archive: Archive) -> Iterator[float]:
+    """Another metric of the same run and step: of the same stage, else of the first that has it."""
+    for other in (place, *numbers.places(place.spec, "*")):
         for each in numbers.numbers(other, metric, archive):
             if each.step == number.step:
                 yield each.value

@@ -37,6 +37,7 @@ from repro.metrics.standard import CODE, POOL3_DIGEST, RESIZE
 from repro.spec import Spec, Stage, canonical_spec, load, run_id, stages
 
 DIMENSIONS = 4
+PARAMETERS = 1000
 COMMITTED = Provenance(
     provider="git",
     status="ok",
@@ -126,7 +127,8 @@ def run(
             continue
         _event(segment, stage, "started")
         _do(root, segment, stage, wanted, made, attempt)
-        _event(segment, stage, "done")
+        told = {"parameters": PARAMETERS} if stage.kind == "train" else {}
+        _event(segment, stage, "done", told)
     for decision in attempt.decisions:
         segment.append(decision)
     segment.seal("done")

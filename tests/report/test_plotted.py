@@ -8,7 +8,7 @@ from repro.report import plotted
 from repro.report.archive import Archive
 from repro.report.beside import Plot, Series
 from tests.report.conftest import Project, trained_spec
-from tests.report.fake import Made
+from tests.report.fake import PARAMETERS, Made
 
 SPEC = (
     trained_spec(("curve-0", 0, 20_000), ("curve-2", 2, 0)).replace(
@@ -50,6 +50,11 @@ def test_seconds_are_the_share_of_the_updates(ran: Project):
 def test_a_field_of_the_spec_is_an_axis(ran: Project):
     """Also one that is swept."""
     assert [each["x"] for each in points(ran, "a:curve-2", x="train.lr")] == [1e-3, 2e-3]
+
+
+def test_capacity_is_an_axis(ran: Project):
+    """As many parameters as the training told."""
+    assert {each["x"] for each in points(ran, "a:curve-2", x="parameters")} == {PARAMETERS}
 
 
 def test_words_are_an_axis(ran: Project):
