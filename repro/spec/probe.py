@@ -4,7 +4,8 @@ A probe reads a recorded checkpoint, so it cannot disturb the training that left
 """
 
 from repro.spec.probes.fixed_seed_grid import FixedSeedGrid
+from repro.spec.probes.hessian_trace import HessianTrace
 from repro.spec.probes.nearest_neighbours import NearestNeighbours
 from repro.spec.probes.point_cloud import PointCloud
 
-Probe = FixedSeedGrid | NearestNeighbours | PointCloud
+Probe = FixedSeedGrid | HessianTrace | NearestNeighbours | PointCloud

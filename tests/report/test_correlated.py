@@ -17,9 +17,12 @@ SPEC = trained_spec(*((name, 2, 10_000 * index) for index, name in enumerate(NAM
 )
 
 
+MADE: dict[str, Any] = {name: Made(shift=1.0 + index) for index, name in enumerate(NAMES)}
+
+
 @pytest.fixture(scope="module")
 def ran(shared: Project) -> Project:
-    shared.run(SPEC, **{name: Made(shift=1.0 + index) for index, name in enumerate(NAMES)})
+    shared.run(SPEC, **MADE)
     return shared
 
 

@@ -1,111 +1,122 @@
-"""The trace of a loss's Hessian over the parameters, by random probes (Hutchinson 1989).
+"""The curvature of the training's loss at a checkpoint, over all noise levels and in bands."""
 
-tr(H) = E[v . H v] for v with independent entries of mean 0 and variance 1, and H v is the gradient
-of g . v, where g is the gradient of the loss: two backward passes a probe, no Hessian. The unit is
-loss per squared parameter, so a trace means something only beside the loss's normalization.
-"""
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
 
-import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-
+import numpy as np
 import torch
-from attrs import frozen
-from torch import Generator, Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from attrs import evolve
+from safetensors.numpy import save
+from torch import Tensor, nn
 
-from repro.spec.hessian_trace import Vectors
+from repro.engine.objectives.denoise import Denoising
+from repro.engine.objectives.objective import Objective
+from repro.engine.objectives.weighting import loss_weights, signal_to_noise
+from repro.engine.probes.hutchinson import TraceEstimate, evaluating, hutchinson_trace
+from repro.engine.probes.probe import Findings, Left, Subject, Value
+from repro.engine.seeds import seeded
+from repro.errors import RunError
+from repro.spec.identity import identity_data
+from repro.spec.probes.hessian_trace import HessianTrace
+
+UNIT = "loss per squared parameter"
 
 
-@frozen(kw_only=True)
-class TraceEstimate:
-    """`mean` estimates the trace; `std` is the spread of single probes, `sem` that of their mean.
+def hessian_trace(spec: HessianTrace, subject: Subject) -> Findings:
+    """Trace, its spread over probes and the loss; the same for each band of noise levels.
 
-    If every probe had a loss of its own, the spread is of both: of the vectors and of the losses.
+    Raises:
+        RunError: when bands are asked of a loss without noise levels, or a trace is not finite.
     """
-
-    per_probe: tuple[float, ...]
-    losses: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return statistics.fmean(self.per_probe)
-
-    @property
-    def std(self) -> float:
-        """Around the mean of these probes (divided by their number, as the study E7 has it)."""
-        return statistics.pstdev(self.per_probe)
-
-    @property
-    def sem(self) -> float | None:
-        """The standard error of the mean; None of a single probe."""
-        if len(self.per_probe) == 1:
-            return None
-        return float(statistics.stdev(self.per_probe) / len(self.per_probe) ** 0.5)
-
-    @property
-    def loss(self) -> float:
-        """The mean of the losses that the probes saw."""
-        return statistics.fmean(self.losses)
-
-
-def hutchinson_trace(
-    loss: Callable[[int], Tensor],
-    parameters: Sequence[Tensor],
-    *,
-    num_probes: int,
-    generator: Generator,
-    vectors: Vectors = "rademacher",
-) -> TraceEstimate:
-    """Estimate the trace of the Hessian of *loss* over *parameters*, all of which it must use.
-
-    `loss(i)` is the scalar that probe i sees: the same at every call, or one of fresh data. The
-    random vectors come from *generator* (on the CPU). Nothing is left behind: no gradients are
-    stored on the parameters, and torch's own random streams are not drawn from here.
-
-    A Rademacher probe has variance 2 (the sum of H_ij^2 off the diagonal) and none at all for a
-    diagonal Hessian; a Gaussian one 2 |H|_F^2.
-    """
-    traces, losses = [], []
-    # Attention fused for speed has no second derivative on a CPU.
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        for probe in range(num_probes):
-            value = loss(probe)
-            vector = [_drawn(each, vectors, generator=generator) for each in parameters]
-            traces.append(_quadratic_form(value, parameters, vector))
-            losses.append(float(value.detach()))
-    return TraceEstimate(per_probe=tuple(traces), losses=tuple(losses))
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Dropout off inside the block; each module back in its own mode after it."""
-    modes = {each: each.training for each in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for each, training in modes.items():
-            each.training = training
-
-
-def _quadratic_form(value: Tensor, parameters: Sequence[Tensor], vector: Sequence[Tensor]) -> float:
-    """V . H v, added up in double precision."""
-    gradients = torch.autograd.grad(value, parameters, create_graph=True)
-    along = torch.stack(
-        [(one * other).sum() for one, other in zip(gradients, vector, strict=True)]
-    ).sum()
-    if not along.requires_grad:
-        return 0.0  # the loss is linear in the parameters
-    products = torch.autograd.grad(along, parameters, allow_unused=True)
-    return sum(
-        float((one.double() * other.double()).sum())
-        for one, other in zip(products, vector, strict=True)
-        if one is not None  # a parameter on which the gradient does not depend
+    network, objective = subject.network(spec.weights), subject.objective()
+    values: list[Value] = []
+    arrays: dict[str, Any] = {}
+    parts = dict(_bands(spec.num_bands, objective))
+    with subject.progress.track("hessian trace", 1 + len(parts)) as advance:
+        for name, part in {"": objective, **parts}.items():
+            found = _estimate(spec, network, part, step=subject.step or 0)
+            values += _values(name, found, part)
+            arrays[f"traces{name}"] = np.asarray(found.per_probe)
+            arrays[f"losses{name}"] = np.asarray(found.losses)
+            advance(1)
+    return Findings(
+        values=tuple(values),
+        files=(Left(role="probes", name="probes.safetensors", data=save(arrays)),),
+        protocol={
+            "objective": identity_data(subject.training.objective),
+            "network": identity_data(subject.training.network),
+            "data": subject.data().digest,
+        },
+        facts={"parameters": sum(each.numel() for each in _trained(network))},
     )
 
 
-def _drawn(like: Tensor, vectors: Vectors, *, generator: Generator) -> Tensor:
-    if vectors == "gaussian":
-        return torch.randn(like.shape, generator=generator).to(like)
-    return (torch.randint(2, like.shape, generator=generator) * 2 - 1).to(like)
+def bands(num_levels: int, num_bands: int) -> tuple[range, ...]:
+    """Equal ranges of noise levels, to within one level, that together are all of them."""
+    ends = [round(num_levels * number / num_bands) for number in range(num_bands + 1)]
+    return tuple(range(start, stop) for start, stop in pairwise(ends))
+
+
+def _bands(num_bands: int, objective: Objective) -> Iterator[tuple[str, Objective]]:
+    if not num_bands:
+        return
+    if not isinstance(objective, Denoising):
+        msg = "hessian-trace: num_bands asks about noise levels, which this objective has none of"
+        raise RunError(f"{msg}; expected 0")
+    for band in bands(objective.spec.schedule.num_levels, num_bands):
+        yield f".{band.start}-{band.stop - 1}", evolve(objective, levels=band)
+
+
+def _estimate(
+    spec: HessianTrace, network: nn.Module, objective: Objective, *, step: int
+) -> TraceEstimate:
+    def loss(probe: int) -> Tensor:
+        batch = seeded("hessian-trace", "batch", spec.seed, probe if spec.resampled else 0)
+        return objective.loss(network, step=step, micro=0, generator=batch).loss
+
+    with evaluating(network):
+        found = hutchinson_trace(
+            loss,
+            _trained(network),
+            num_probes=spec.num_probes,
+            generator=seeded("hessian-trace", "vectors", spec.seed),
+            vectors=spec.vectors,
+        )
+    if not np.isfinite(found.mean):
+        msg = "hessian-trace: the trace is not finite; the network diverged in training"
+        raise RunError(msg)
+    return found
+
+
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    return [each for each in network.parameters() if each.requires_grad]
+
+
+def _values(name: str, found: TraceEstimate, objective: Objective) -> Iterator[Value]:
+    """What was found of one part, its metrics called `<metric><name>`."""
+    num = len(found.per_probe)
+    yield Value(
+        metric=f"hessian_trace{name}",
+        value=found.mean,
+        num=num,
+        unit=UNIT,
+        se=found.sem,
+        se_kind="over probes" if found.sem is not None else "",
+    )
+    yield Value(metric=f"hessian_trace_std{name}", value=found.std, num=num, unit=UNIT)
+    yield Value(metric=f"loss{name}", value=found.loss, num=num)
+    if name and isinstance(objective, Denoising):
+        for metric, value in _levels(objective).items():
+            yield Value(metric=f"{metric}{name}", value=value, num=len(objective.levels))
+
+
+def _levels(objective: Denoising) -> Mapping[str, float]:
+    """What a band's levels count in the loss on the average, and how much signal they have."""
+    snr = signal_to_noise(objective.process)
+    weights = loss_weights(objective.spec.weighting, objective.spec.prediction, snr)
+    within = slice(objective.levels.start, objective.levels.stop)
+    return {
+        "weight": float(weights[within].mean()),
+        "snr": float(torch.exp(snr[within].log().mean())),
+    }

@@ -1,155 +1,138 @@
-"""The trace of a Hessian, estimated without the Hessian."""
+"""The probe that asks how curved the loss is."""
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from attrs import Factory, frozen
+from safetensors.numpy import load
+from torch import nn
 
+from repro.engine.datasets import Images
 from repro.engine.networks.unet2d import unet2d
-from repro.engine.probes.hessian_trace import TraceEstimate, evaluating, hutchinson_trace
+from repro.engine.objectives.denoise import denoise
+from repro.engine.probes.hessian_trace import bands, hessian_trace
+from repro.engine.probes.probe import Findings
+from repro.engine.progress import Silent
+from repro.errors import RunError
 from repro.spec.network import UNet2D
+from repro.spec.objective import Denoise, LinearSchedule
+from repro.spec.plan import Training
+from repro.spec.probes.hessian_trace import HessianTrace
+from repro.spec.train import Train
+from repro.spec.weighting import MinSnr
+
+NETWORK = UNet2D(
+    channels=(8, 8), attention=(False, False), layers_per_block=1, norm_groups=4, dropout=0.5
+)
+OBJECTIVE = Denoise(
+    schedule=LinearSchedule(num_levels=50), batch_size=4, weighting=MinSnr(gamma=5.0)
+)
+IMAGES = Images(
+    images=np.random.RandomState(0).randint(0, 256, (20, 8, 8, 1), dtype=np.uint8),
+    labels=np.zeros(20, np.int64),
+    num_classes=1,
+    digest="sha256:0",
+)
 
 
-def symmetric(size: int) -> Tensor:
-    matrix = torch.randn(size, size, dtype=torch.float64, generator=Generator().manual_seed(3))
-    return (matrix + matrix.T) / 2
+@frozen(kw_only=True, eq=False)
+class Trained:
+    """A small denoiser as a probe sees it."""
 
+    objective_spec: Any = OBJECTIVE
+    step: int = 3
+    device: str = "cpu"
+    progress: Any = Factory(Silent)
 
-def of_quadratic(matrix: Tensor, **options: Any) -> TraceEstimate:
-    """The estimate for x . H x / 2, whose Hessian is the matrix."""
-    point = torch.ones(len(matrix), dtype=torch.float64, requires_grad=True)
-    return hutchinson_trace(
-        lambda _: point @ matrix @ point / 2,
-        [point],
-        generator=Generator().manual_seed(1),
-        **options,
-    )
-
-
-def test_exact_for_a_diagonal_hessian():
-    """Rademacher probes of a diagonal Hessian are all equal to its trace."""
-    diagonal = torch.diag(torch.arange(1.0, 6.0, dtype=torch.float64))
-
-    estimate = of_quadratic(diagonal, num_probes=3)
-
-    assert (estimate.mean, estimate.std, estimate.sem) == pytest.approx((15, 0, 0))
-
-
-@pytest.mark.parametrize("vectors", ["rademacher", "gaussian"])
-def test_mean_and_spread_of_the_probes(vectors):
-    """Unbiased; variance twice the squared off-diagonal, or twice the whole squared norm."""
-    matrix = symmetric(20)
-    norm = matrix.square().sum()
-    varying = norm if vectors == "gaussian" else norm - matrix.diagonal().square().sum()
-
-    estimate = of_quadratic(matrix, num_probes=4000, vectors=vectors)
-
-    assert estimate.sem
-    assert abs(estimate.mean - float(matrix.trace())) < 4 * estimate.sem
-    assert estimate.std**2 == pytest.approx(float(2 * varying), rel=0.1)
-
-
-def test_the_closed_form_of_a_linear_model():
-    """Mean squared error of x W^T has the trace 2 / (B d_out) d_out sum |x_b|^2."""
-    x = torch.randn(6, 4, dtype=torch.float64, generator=Generator().manual_seed(2))
-    y = torch.zeros(6, 3, dtype=torch.float64)
-    weight = torch.ones(3, 4, dtype=torch.float64, requires_grad=True)
-
-    estimate = hutchinson_trace(
-        lambda _: (x @ weight.T - y).square().mean(),
-        [weight],
-        num_probes=3000,
-        generator=Generator().manual_seed(1),
-    )
-
-    assert estimate.sem
-    assert abs(estimate.mean - float(2 / 6 * x.square().sum())) < 4 * estimate.sem
-
-
-def test_a_linear_loss_has_no_curvature():
-    """Its gradient does not depend on the parameters, so the trace is zero."""
-    weight = torch.ones(3, requires_grad=True)
-
-    estimate = hutchinson_trace(
-        lambda _: weight.sum(), [weight], num_probes=2, generator=Generator().manual_seed(1)
-    )
-
-    assert estimate.per_probe == (0, 0)
-
-
-def test_probes_may_see_their_own_loss():
-    """The number of the probe is given to the loss; the mean is over vectors and losses."""
-    weight = torch.ones(2, requires_grad=True)
-
-    estimate = hutchinson_trace(
-        lambda probe: probe * weight.square().sum(),
-        [weight],
-        num_probes=3,
-        generator=Generator().manual_seed(1),
-    )
-
-    assert (estimate.per_probe, estimate.losses) == ((0, 4, 8), (0, 2, 4))
-
-
-def test_attention_has_a_second_derivative():
-    """The U-Net with self-attention can be probed on a CPU."""
-    spec = UNet2D(channels=(8, 8), attention=(False, True), layers_per_block=1, norm_groups=4)
-    network = unet2d(spec, (1, 8, 8)).eval()
-    images = torch.randn(2, 1, 8, 8, generator=Generator().manual_seed(1))
-
-    estimate = hutchinson_trace(
-        lambda _: network(images, torch.tensor([1, 2])).square().mean(),
-        list(network.parameters()),
-        num_probes=1,
-        generator=Generator().manual_seed(1),
-    )
-
-    assert estimate.mean != 0
-
-
-def trained(*, probed: bool) -> tuple[Tensor, Tensor]:
-    """Weights and running mean after three steps with dropout, a probe before each or not."""
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
-    for _ in range(3):
-        if probed:
-            with evaluating(network):
-                hutchinson_trace(
-                    lambda _: network(torch.ones(5, 4)).square().mean(),
-                    list(network.parameters()),
-                    num_probes=2,
-                    generator=Generator().manual_seed(1),
-                )
-        optimizer.zero_grad()
-        network(torch.randn(5, 4)).square().mean().backward()
-        optimizer.step()
-    running = network[1].running_mean
-    assert isinstance(running, Tensor)
-    return torch.cat([each.detach().flatten() for each in network.parameters()]), running
-
-
-def test_a_probe_disturbs_no_training():
-    """With a probe before each step the training ends in the same bits: weights and buffers."""
-    with torch.random.fork_rng():
-        plain, probed = trained(probed=False), trained(probed=True)
-
-    assert all(torch.equal(one, other) for one, other in zip(plain, probed, strict=True))
-
-
-def test_modes_and_gradients_are_as_they_were():
-    """A frozen part of a network that trains stays frozen, and no gradient is left behind."""
-    network = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
-    network[1].eval()
-
-    with evaluating(network):
-        hutchinson_trace(
-            lambda _: network(torch.ones(1, 2)).square().mean(),
-            list(network.parameters()),
-            num_probes=1,
-            generator=Generator().manual_seed(1),
+    @property
+    def training(self) -> Training:
+        return Training(
+            network=NETWORK, objective=self.objective_spec, train=Train(steps=4, seed=0, lr=1e-3)
         )
 
-    assert [each.training for each in network.modules()] == [True, True, False]
-    assert all(each.grad is None for each in network.parameters())
+    def network(self, which: str = "ema") -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(0 if which == "raw" else 1)
+            return unet2d(NETWORK, (1, 8, 8)).eval()
+
+    def objective(self) -> Any:
+        return denoise(self.objective_spec, data=IMAGES)
+
+    def data(self) -> Images:
+        return IMAGES
+
+
+def asked(**told: Any) -> Findings:
+    spec = HessianTrace(name="curvature", num_probes=3, **told)
+    return hessian_trace(spec, Trained())  # type: ignore[arg-type]
+
+
+def values(found: Findings) -> dict[str, float]:
+    return {each.metric: each.value for each in found.values}
+
+
+def test_what_it_says():
+    """The trace with its error over probes, their spread, the loss; the probes in a file."""
+    found = asked()
+    kept = load(found.files[0].data)
+
+    trace, spread, loss = found.values
+    assert [each.metric for each in found.values] == ["hessian_trace", "hessian_trace_std", "loss"]
+    assert trace.value == pytest.approx(kept["traces"].mean())
+    assert trace.se == pytest.approx(kept["traces"].std(ddof=1) / 3**0.5)
+    assert spread.value == pytest.approx(kept["traces"].std())
+    assert loss.value == pytest.approx(kept["losses"].mean())
+
+
+def test_asked_twice_it_says_the_same():
+    """Batches and vectors come from the probe's own seed."""
+    assert values(asked()) == values(asked())
+    assert values(asked()) != values(asked(seed=1))
+
+
+def test_one_loss_for_all_probes():
+    """Without a batch of its own every probe sees the same loss."""
+    kept = load(asked(resampled=False).files[0].data)
+
+    assert len(set(kept["losses"].tolist())) == 1
+    assert len(set(kept["traces"].tolist())) == 3
+
+
+def test_bands_of_noise_levels():
+    """Each band has its trace, loss, weight and ratio; the least noise has the most signal."""
+    found = values(asked(num_bands=2))
+
+    assert {name for name in found if "." in name} == {
+        f"{metric}.{band}"
+        for metric in ("hessian_trace", "hessian_trace_std", "loss", "weight", "snr")
+        for band in ("0-24", "25-49")
+    }
+    assert found["snr.0-24"] > found["snr.25-49"]
+    assert found["weight.0-24"] < found["weight.25-49"]
+
+
+def test_bands_cover_all_levels():
+    """No level is left out and none is in two bands, whether or not the number divides."""
+    assert bands(1000, 10)[3] == range(300, 400)
+    assert [each for band in bands(10, 3) for each in band] == [*range(10)]
+
+
+def test_other_weights_have_another_curvature():
+    """The training's own weights are asked by default, the averaged ones by name."""
+    assert values(asked()) == values(asked(weights="raw"))
+    assert values(asked()) != values(asked(weights="ema"))
+
+
+def test_an_objective_without_levels_has_no_bands():
+    """What has no noise levels cannot be asked about them."""
+
+    class Flat(Trained):
+        def objective(self) -> Any:
+            return object()
+
+    spec = HessianTrace(name="curvature", num_bands=2)
+
+    with pytest.raises(RunError, match="noise levels, which this objective has none of"):
+        hessian_trace(spec, Flat())  # type: ignore[arg-type]
