@@ -75,7 +75,7 @@ def restore(
             on the step.
     """
     load_weights(network, checkpoint.weights, which="raw")
-    shadow.update(_weights(checkpoint.weights, "ema", like=shadow))
+    shadow.update(weights_of(checkpoint.weights, "ema", like=shadow))
     state = _read(checkpoint.state, what="state file")
     if (found := state.pop("step", None)) is None or int(found) != checkpoint.step:
         msg = f"checkpoint: the state file is of step {found}, expected step {checkpoint.step}"
@@ -93,10 +93,11 @@ def load_weights(network: nn.Module, weights: bytes, *, which: Literal["raw", "e
     Raises:
         RunError: when a name is missing, left over, or has another shape.
     """
-    network.load_state_dict(_weights(weights, which, like=network.state_dict()))
+    network.load_state_dict(weights_of(weights, which, like=network.state_dict()))
 
 
-def _weights(data: bytes, which: str, *, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def weights_of(data: bytes, which: str, *, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The raw or the averaged weights of a weights file, held to the names and shapes of *like*."""
     _, found = _parted(_read(data, what="weights file"), which)
     _refuse_other_shapes(found, like=like, what=f"{which} weights")
     return {name: value.to(like[name].device) for name, value in found.items()}

@@ -3,7 +3,7 @@
 Nothing here loads torch, reads a data set or touches the network.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,7 +15,7 @@ from repro.engine.pinned import PinnedNeed
 from repro.engine.progress import Progress
 from repro.engine.references import shipped_path
 from repro.errors import ResourceError
-from repro.ledger import history
+from repro.ledger import history, store
 from repro.ledger.history import SavedTraining
 from repro.ledger.lease import Holder, holder_of
 from repro.spec import Spec, Stage, run_id, stages
@@ -37,6 +37,7 @@ from repro.spec.evaluate import (
     ShippedReference,
     TorchvisionInception,
 )
+from repro.spec.plan import Beginning, Probing, Sampling, Training
 
 
 @frozen(kw_only=True)
@@ -134,16 +135,35 @@ def done_stages(
     A training that lacks a checkpoint must be: garbage collection took it, a stage to do reads it.
     """
     done = history.done_stages(root, [each.stage_id for each in wanted], rehearsal=rehearsal)
+    open_stages = [stage for stage in wanted if stage.stage_id not in done]
     lacking = {
         trained
-        for stage in wanted
-        if stage.kind in ("sample", "probe") and stage.stage_id not in done
+        for stage in open_stages
+        for step, whole in _read_checkpoint(stage)
         for trained in stage.inputs
         if trained in done
         and done[trained].event.stage_kind == "train"
-        and stage.spec.checkpoint not in {each.step for each in done[trained].checkpoints}
+        and not _has(done[trained], step, root=root, whole=whole)
     }
     return {stage_id: each for stage_id, each in done.items() if stage_id not in lacking}
+
+
+def _read_checkpoint(stage: Stage) -> Iterator[tuple[int | None, bool]]:
+    """Which checkpoint of a training below a stage reads, and whether with the training's state."""
+    match stage.spec:
+        case Sampling(checkpoint=step) | Probing(checkpoint=step):
+            yield step, False
+        case Training(init=Beginning(mode=mode, checkpoint=step)):
+            yield step, mode == "full"
+        case _:
+            pass
+
+
+def _has(done: history.DoneStage, step: int | None, *, root: Path, whole: bool) -> bool:
+    found = [each for each in done.checkpoints if each.step == step]
+    if not found or not whole:
+        return bool(found)
+    return found[0].state is not None and store.path_of(root, found[0].state).is_file()
 
 
 def lease_key(stage_id: str, *, rehearsal: bool) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from repro.engine import checkpoint, ema
+from repro.engine.beginning import Beginning, Loaded, begin
 from repro.engine.checkpoint import Checkpoint
 from repro.engine.determinism import deterministic
 from repro.engine.lr import learning_rate
@@ -18,6 +19,7 @@ from repro.spec.train import Train
 
 OnCheckpoint = Callable[[Checkpoint], None]
 OnProgress = Callable[[int, Mapping[str, float]], None]
+OnBegun = Callable[[Loaded], None]
 
 
 @frozen(kw_only=True)
@@ -42,6 +44,8 @@ def train(
     on_checkpoint: OnCheckpoint,
     on_progress: OnProgress,
     resume: Checkpoint | None = None,
+    beginning: Beginning | None = None,
+    on_begun: OnBegun = lambda _: None,
 ) -> None:
     """Minimize *objective* over the parameters of *network*, on the device they are on.
 
@@ -49,24 +53,22 @@ def train(
     first when the spec asks for it; *on_progress* gets the number of updates done and the loss, the
     gradient norm before clipping, the rate and the objective's own values, after each. With
     *resume* the training goes on after that checkpoint and ends, on the same machine with as many
-    threads, in the same bits as one that was never interrupted.
+    threads, in the same bits as one that was never interrupted. *beginning* is what a new training
+    takes over from another; *on_begun* gets what it then holds.
 
     Raises:
         RunError: when a loss or a gradient is not finite (the weights are then those of the update
-            before), or when *resume* does not fit the network or the objective.
+            before), or when *resume* or *beginning* does not fit the network or the objective.
     """
     training = _started(spec, network, objective)
+    first = 0
     if resume is not None:
-        checkpoint.restore(
-            resume,
-            network=network,
-            shadow=training.shadow,
-            optimizer=training.optimizer,
-            objective=training.objective,
-        )
-    elif spec.initial_checkpoint:
-        on_checkpoint(_packed(0, training))
-    first = 0 if resume is None else resume.step
+        first = _begun(training, Beginning(mode="full", checkpoint=resume)).first_step
+    elif beginning is not None:
+        on_begun(begun := _begun(training, beginning))
+        first = begun.first_step
+    if resume is None and spec.initial_checkpoint:
+        on_checkpoint(_packed(first, training))
     with deterministic():
         for step in range(first, spec.steps):
             values = _update(spec, training, objective, step=step)
@@ -84,6 +86,16 @@ def _started(spec: Train, network: nn.Module, objective: Objective) -> _Training
         shadow=ema.shadow_of(weights),
         optimizer=_optimizer(spec, network),
         objective=objective.state() if isinstance(objective, Stateful) else {},
+    )
+
+
+def _begun(training: _Training, beginning: Beginning) -> Loaded:
+    return begin(
+        beginning,
+        network=training.network,
+        shadow=training.shadow,
+        optimizer=training.optimizer,
+        objective=training.objective,
     )
 
 

@@ -1,6 +1,7 @@
 """The ledger as a report reads it: once, and every proof verified when it is asked for."""
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -505,8 +506,15 @@ class Archive:
 
     def _weights(self, row: Row) -> dict[str, str]:
         found = {}
-        for stage in self._known_upstream(row):
-            saved = self.checkpoints.get(stage.stage_id, ())
+        upstream = self._known_upstream(row)
+        begun = {  # trainings of which another took over a checkpoint
+            stage.inputs[-1]: stage.spec.init.checkpoint
+            for stage in upstream
+            if stage.kind == "train" and stage.spec.init
+        }
+        for stage in upstream:
+            last = begun.get(stage.stage_id, math.inf)
+            saved = [each for each in self.checkpoints.get(stage.stage_id, ()) if each.step <= last]
             what: str = stage.kind
             if stage.kind == "train" and stage.stage_id in self.sampling(row).inputs:
                 used = self.checkpoint(row)

@@ -8,6 +8,7 @@ from repro.spec.data import Dataset
 from repro.spec.encoder import Encoder, PretrainedEncoder
 from repro.spec.evaluate import Evaluate, Protocol, Reference, Select
 from repro.spec.fields import added, note
+from repro.spec.init import Init
 from repro.spec.network import Network
 from repro.spec.objective import Objective
 from repro.spec.probe import Probe
@@ -45,6 +46,8 @@ class Spec:
     select: Select | None = None
     reference: Reference | None = None
     probe: tuple[Probe, ...] = added(())
+    init: Init | None = added(None)
 
 
 resolve_types(PretrainedEncoder, {"Spec": Spec})
+resolve_types(Init, {"Spec": Spec})

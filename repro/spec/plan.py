@@ -34,6 +34,7 @@ from repro.spec.evaluate import (
 )
 from repro.spec.fields import ADDED
 from repro.spec.identity import identity_data
+from repro.spec.init import Mode, saved_steps
 from repro.spec.map_keys import MapKeys
 from repro.spec.network import Network
 from repro.spec.objective import Denoise, MaskedAutoencoding, NoiseSchedule, Objective
@@ -45,7 +46,7 @@ from repro.spec.sample import (
     OneStep,
     SampleSet,
 )
-from repro.spec.train import Train, checkpoint_steps
+from repro.spec.train import Train
 
 StageKind = Literal[
     "reference",
@@ -72,17 +73,27 @@ class EncoderKeys:
 
 
 @frozen(kw_only=True)
+class Beginning:
+    """How much of the checkpoint after `checkpoint` updates a training begins with."""
+
+    mode: Mode
+    checkpoint: int
+
+
+@frozen(kw_only=True)
 class Training:
     """The part of a spec that decides the weights, given the stages below.
 
     `encoders` are the keys of each encoder, in the order of the stages that leave them. One that
-    stands alone and tells its keys itself is left out.
+    stands alone and tells its keys itself is left out. `init` is what it begins with of the last
+    stage below.
     """
 
     network: Network
     objective: Objective
     train: Train
     encoders: tuple[EncoderKeys, ...] = field(default=(), metadata={ADDED: True})
+    init: Beginning | None = field(default=None, metadata={ADDED: True})
 
 
 @frozen(kw_only=True)
@@ -167,23 +178,22 @@ def stages(spec: Spec) -> tuple[Stage, ...]:
     return tuple(_distinct(_stages(spec)))
 
 
-def evaluated_steps(evaluate: Evaluate, train: Train | None) -> tuple[int | None, ...]:
+def evaluated_steps(evaluate: Evaluate, spec: Spec) -> tuple[int | None, ...]:
     """The checkpoints that an evaluation reads: by default the final one."""
-    if train is None or not isinstance(evaluate.sample, FromCheckpoint):
+    if spec.train is None or not isinstance(evaluate.sample, FromCheckpoint):
         return (None,)
-    return _steps_of(evaluate.checkpoints or Checkpoints(), train)
+    return _steps_of(evaluate.checkpoints or Checkpoints(), saved_steps(spec))
 
 
-def probed_steps(probe: Probe, train: Train | None) -> tuple[int | None, ...]:
+def probed_steps(probe: Probe, spec: Spec) -> tuple[int | None, ...]:
     """The checkpoints that a probe is put to; none if it looks at images that no network made."""
     sample = getattr(probe, "sample", None)
-    if train is None or not isinstance(sample, FromCheckpoint | None):
+    if spec.train is None or not isinstance(sample, FromCheckpoint | None):
         return (None,)
-    return _steps_of(probe.checkpoints or Checkpoints(), train)
+    return _steps_of(probe.checkpoints or Checkpoints(), saved_steps(spec))
 
 
-def _steps_of(wanted: Checkpoints, train: Train) -> tuple[int, ...]:
-    existing = checkpoint_steps(train)
+def _steps_of(wanted: Checkpoints, existing: tuple[int, ...]) -> tuple[int, ...]:
     if wanted.every:
         return tuple(step for step in existing if step % wanted.every == 0)
     return wanted.steps or existing[-(wanted.last or 1) :]
@@ -225,11 +235,16 @@ def _training(spec: Spec) -> Iterator[Stage]:
         *before, encoder = _encoder(each, data)
         yield from (*before, encoder)
         inputs.append(encoder)
+    if spec.init:
+        below = tuple(_training(spec.init.run))
+        yield from below
+        inputs.append(trained_stage(below))
     part = Training(
         network=spec.network,
         objective=spec.objective,
         train=spec.train,
         encoders=_encoder_keys(spec.encoder),
+        init=Beginning(mode=spec.init.mode, checkpoint=spec.init.step) if spec.init else None,
     )
     yield (trained := _stage("train", part, inputs, name=spec.objective.kind))
     if isinstance(spec.objective, MaskedAutoencoding):
@@ -265,7 +280,7 @@ def _evaluation(spec: Spec, evaluate: Evaluate, training: tuple[Stage, ...]) -> 
     *before, reference = _reference(evaluate.reference or spec.protocol.reference, extractor)
     yield from (*before, reference)
     part = Evaluation(extractor=extractor, metrics=spec.protocol.metrics)
-    steps = evaluated_steps(evaluate, spec.train)
+    steps = evaluated_steps(evaluate, spec)
     for step in steps:
         name = evaluate.name if len(steps) == 1 else f"{evaluate.name}@{step}"
         *before, sample = _sample(spec, evaluate.sample, step, training=training, name=name)
@@ -276,10 +291,10 @@ def _evaluation(spec: Spec, evaluate: Evaluate, training: tuple[Stage, ...]) -> 
 def _probe(spec: Spec, probe: Probe, training: tuple[Stage, ...]) -> Iterator[Stage]:
     """The stages of a probe at each of its checkpoints; what it asks is the same at all of them."""
     question = evolve(probe, name=probe.kind, checkpoints=None)
-    steps = probed_steps(probe, spec.train)
+    steps = probed_steps(probe, spec)
     for step in steps:
         name = probe.name if len(steps) == 1 else f"{probe.name}@{step}"
-        inputs = [] if step is None else [_trained(training)]
+        inputs = [] if step is None else [trained_stage(training)]
         if sample := getattr(probe, "sample", None):
             *before, sampled = _sample(spec, sample, step, training=training, name=name)
             yield from (*before, sampled)
@@ -290,7 +305,7 @@ def _probe(spec: Spec, probe: Probe, training: tuple[Stage, ...]) -> Iterator[St
         yield _stage("probe", Probing(probe=question, checkpoint=step), inputs, name=name)
 
 
-def _trained(training: tuple[Stage, ...]) -> Stage:
+def trained_stage(training: tuple[Stage, ...]) -> Stage:
     """The training of the spec itself; those of encoders come before it."""
     return next(stage for stage in reversed(training) if stage.kind == "train")
 

@@ -34,11 +34,11 @@ from repro.spec.evaluate import (
     TorchvisionInception,
 )
 from repro.spec.fields import REHEARSAL
+from repro.spec.init import Init, first_step, saved_steps
 from repro.spec.layout import LEAST_GRID, doublings, layout, reduction
 from repro.spec.network import NUM_CLASSES, ConvEncoder, ConvGenerator, Dit, Mae, UNet2D
 from repro.spec.path import Tabulated
 from repro.spec.probe import Probe
-from repro.spec.train import Train, checkpoint_steps
 
 Reader = TypeVar("Reader", Evaluate, Probe)
 """What reads checkpoints."""
@@ -57,16 +57,20 @@ def rehearsal(spec: Spec) -> Spec:
     """The same plan, small."""
     files = _assumed_layout(spec)
     small: Spec = _small(spec, files)
+    if spec.init and small.init and small.train:
+        init = _nearest_checkpoint(small.init, spec.init)
+        train = evolve(small.train, steps=first_step(init) + small.train.steps)
+        small = evolve(small, init=init, train=train)
     if spec.train and small.train:
-        kept = tuple(_fewer_checkpoints(each, spec.train, small.train) for each in small.evaluate)
-        asked = tuple(_fewer_checkpoints(each, spec.train, small.train) for each in small.probe)
+        kept = tuple(_fewer_checkpoints(each, spec, small) for each in small.evaluate)
+        asked = tuple(_fewer_checkpoints(each, spec, small) for each in small.probe)
         small = evolve(small, evaluate=kept, probe=asked)
     return small
 
 
 def _small(value: Any, files: StandIn) -> Any:
     match value:
-        case PretrainedEncoder(run=run):
+        case PretrainedEncoder(run=run) | Init(run=run):
             return evolve(value, run=rehearsal(run))
         case LibraryEncoder():
             return OWN_ENCODER
@@ -194,18 +198,27 @@ def _enlargement(side: int, spec: Spec) -> int:
     return unit // side * -(-LEAST_GRID * max(patches) // unit)
 
 
-def _fewer_checkpoints(reader: Reader, train: Train, small: Train) -> Reader:
+def _nearest_checkpoint(small: Init, init: Init) -> Init:
+    """With a checkpoint that the short training before it leaves."""
+    if init.checkpoint is None:
+        return small
+    before, after = saved_steps(init.run), saved_steps(small.run)
+    index = before.index(init.checkpoint)
+    return evolve(small, checkpoint=after[_nearest(index, len(before), len(after))])
+
+
+def _fewer_checkpoints(reader: Reader, spec: Spec, small: Spec) -> Reader:
     wanted = reader.checkpoints
     if wanted is None:
         return reader
-    before, after = checkpoint_steps(train), checkpoint_steps(small)
+    before, after = saved_steps(spec), saved_steps(small)
     steps = (after[_nearest(before.index(step), len(before), len(after))] for step in wanted.steps)
     fewer: Reader = evolve(
         reader,
         checkpoints=Checkpoints(
             last=min(wanted.last, len(after)),
             steps=tuple(dict.fromkeys(steps)),
-            every=min(wanted.every, small.checkpoint_every),
+            every=min(wanted.every, small.train.checkpoint_every if small.train else 0),
         ),
     )
     return fewer

@@ -106,12 +106,13 @@ class Train:
 
 
 def num_checkpoints(train: Train) -> int:
-    """How many checkpoints a training leaves."""
+    """How many checkpoints a training from its beginning leaves."""
     return int(train.initial_checkpoint) + -(-train.steps // train.checkpoint_every)
 
 
-def checkpoint_steps(train: Train) -> tuple[int, ...]:
-    """The updates after which a checkpoint exists."""
-    first = (0,) if train.initial_checkpoint else ()
-    between = range(train.checkpoint_every, train.steps, train.checkpoint_every)
-    return (*first, *between, train.steps)
+def checkpoint_steps(train: Train, *, first: int = 0) -> tuple[int, ...]:
+    """The updates after which a checkpoint exists; *first* were done when the training began."""
+    initial = (first,) if train.initial_checkpoint else ()
+    every = train.checkpoint_every
+    between = range((first // every + 1) * every, train.steps, every)
+    return (*initial, *between, train.steps)

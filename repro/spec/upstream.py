@@ -1,8 +1,9 @@
 """Runs that a spec builds on: each is named by its spec file and becomes part of the spec.
 
-A table of kind `pretrained` says `from`, a path relative to the file that says it. The file is read
-here, with its own `extends`, and stands as plain data under `run` in the place of the path. So the
-identity of a run holds that of what it builds on, and a record of it can be read without the file.
+A table of kind `pretrained`, and the table `[init]`, say `from`, a path relative to the file that
+says it. The file is read here, with its own `extends`, and stands as plain data under `run` in the
+place of the path. So the identity of a run holds that of what it builds on, and a record of it can
+be read without the file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +47,7 @@ class Upstreams:
 
     def _embedded(self, value: Any, path: KeyPath, place_of: PlaceOf) -> Any:
         match value:
-            case {"kind": PretrainedEncoder.kind} if "run" not in value:
+            case Mapping() if _names_a_run(value, path):
                 said = {key: item for key, item in value.items() if key != "from"}
                 return {**said, "run": self._run(value.get("from"), (*path, "from"), place_of)}
             case Mapping():
@@ -77,3 +78,8 @@ class Upstreams:
             msg = f"{file} describes {len(found)} runs, expected one; name a file without [sweep]"
             raise SpecError(f"{asked_by}{msg}")
         return dump(found[0])
+
+
+def _names_a_run(table: Mapping[str, Any], path: KeyPath) -> bool:
+    """Whether a table names the run that it builds on by a file that is yet to be read."""
+    return "run" not in table and (path == ("init",) or table.get("kind") == PretrainedEncoder.kind)

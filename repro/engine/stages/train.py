@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import torch as safetensors
 from torch import nn
 
+from repro.engine.beginning import Beginning, Loaded
 from repro.engine.builders import Materials, builder_of
 from repro.engine.checkpoint import Checkpoint as TrainingState
 from repro.engine.checkpoint import load_weights, packed
@@ -20,6 +21,7 @@ from repro.engine.objectives.classify import classify
 from repro.engine.objectives.objective import Objective
 from repro.engine.seeds import global_stream
 from repro.engine.stages.data import examples_of, images_of, known_of, shape_seen
+from repro.engine.stages.init import beginning_of, keep_begun, say_begun_again
 from repro.engine.stages.resume import note_other_place
 from repro.engine.train import train as minimize
 from repro.errors import RunError
@@ -62,6 +64,7 @@ def train(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         spec=part.train,
         network=untrained(execution, stage),
         objective=objective_of(execution, stage),
+        beginning=beginning_of(execution, stage),
     )
 
 
@@ -180,7 +183,13 @@ def _trained_encoder(execution: Execution, stage: Stage) -> nn.Module:
 
 
 def _train(
-    execution: Execution, stage: Stage, *, spec: Train, network: nn.Module, objective: Objective
+    execution: Execution,
+    stage: Stage,
+    *,
+    spec: Train,
+    network: nn.Module,
+    objective: Objective,
+    beginning: Beginning | None = None,
 ) -> Mapping[str, Any]:
     """Run the loop with the ledger as its memory."""
     earlier = history.saved_training(execution.root, stage.stage_id, rehearsal=execution.rehearsal)
@@ -198,10 +207,15 @@ def _train(
     with execution.progress.track(stage.name, spec.steps) as advance:
         if saved:
             advance(saved[-1].step, "resumed")
+            say_begun_again(execution, stage)
 
         def on_progress(step: int, values: Mapping[str, float]) -> None:
             execution.segment.log(stage.stage_id, step, values)
             advance(1, _note(values))
+
+        def on_begun(loaded: Loaded) -> None:
+            advance(loaded.first_step, "taken over")
+            keep_begun(execution, stage, loaded)
 
         def on_checkpoint(state: TrainingState) -> None:
             execution.record(_kept(execution, stage, state))
@@ -213,6 +227,8 @@ def _train(
             on_checkpoint=on_checkpoint,
             on_progress=on_progress,
             resume=_read(execution, saved[-1]) if saved else None,
+            beginning=beginning,
+            on_begun=on_begun,
         )
     return {
         "parameters": sum(each.numel() for each in network.parameters()),

@@ -13,6 +13,7 @@ from repro.spec.checks import (
     edm,
     encoder,
     evaluation,
+    init,
     latents,
     probes,
     training,
@@ -41,6 +42,9 @@ def _upstream_is_sound(spec: Spec) -> Iterator[Problem]:
         if isinstance(each, PretrainedEncoder):
             for found in check(each.run):
                 yield evolve(found, path=(*path, "run", *found.path))
+    if spec.init:
+        for found in check(spec.init.run):
+            yield evolve(found, path=("init", "run", *found.path))
 
 
 CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
@@ -49,7 +53,8 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     *training.CHECKS,
     *conditional.CHECKS,
     *edm.CHECKS,
-    (("encoder",), _upstream_is_sound),
+    (("encoder", "init"), _upstream_is_sound),
+    *init.CHECKS,
     *encoder.CHECKS,
     *evaluation.CHECKS,
     *probes.CHECKS,

@@ -8,6 +8,7 @@ from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.evaluate import DatasetReference, Evaluate, Fid, InceptionV3Compat, Isc, Kid, Prc
 from repro.spec.fields import NUM_SEEDS
+from repro.spec.init import saved_steps
 from repro.spec.layout import holds_latents, holds_points, layout
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.problems import KeyPath, Problem, choice, dotted, repeated
@@ -21,7 +22,7 @@ from repro.spec.sample import (
     MeanScaled,
     OneStep,
 )
-from repro.spec.train import checkpoint_steps, num_checkpoints
+from repro.spec.train import num_checkpoints
 
 VALUES: dict[type, tuple[str, ...]] = {
     Fid: ("fid",),
@@ -202,7 +203,7 @@ def _checkpoints_exist(spec: Spec) -> Iterator[Problem]:
         msg = f"leaves {num} checkpoints, expected at most {MAX_CHECKPOINTS}"
         yield Problem(("train", "checkpoint_every"), msg)
         return
-    existing = checkpoint_steps(spec.train)
+    existing = saved_steps(spec)
     for path, reader in _readers(spec):
         yield from _checkpoints_of(reader, existing, (*path, "checkpoints"))
 
