@@ -5,23 +5,24 @@ included; modulo the classes it is the image's label. Kernels round by the size 
 network call has the same number of rows: the last batch is filled up with images that are dropped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from attrs import frozen
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from repro.engine.builders import builder_of
 from repro.engine.determinism import deterministic
 from repro.engine.guidance import Teller
+from repro.engine.image_batch import ImageBatch
 from repro.engine.progress import Advance
-from repro.engine.randomness import Randomness, draw_each
-from repro.engine.seeds import normal, per_image
-from repro.errors import RunError
-from repro.spec.sample import FromCheckpoint, Quantisation
+from repro.engine.quantise import quantise
+from repro.engine.randomness import Randomness
+from repro.engine.seeds import per_image
+from repro.spec.sample import FromCheckpoint
 
 
 @frozen(kw_only=True, eq=False)
@@ -89,24 +90,6 @@ def sample_images(
     )
 
 
-def quantise(images: Tensor, *, rule: Quantisation = "round-half-even") -> NDArray[np.uint8]:
-    """Images [B, C, H, W] as bytes [B, H, W, C]: clamped to [-1, 1], then rounded or truncated.
-
-    Raises:
-        RunError: when a value is not finite; a byte would hide it.
-    """
-    if not bool(images.isfinite().all()):
-        msg = (
-            "sample: a sampled image is not finite; the network diverged in training, or its "
-            "sampler needs clip = true"
-        )
-        raise RunError(msg)
-    scaled = ((images + 1) * 127.5).clamp(0, 255)
-    scaled = (scaled.round() if rule == "round-half-even" else scaled.floor()).to(torch.uint8)
-    pixels: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pixels
-
-
 class _Counted:
     """A network that counts for how many samples it has been called."""
 
@@ -118,25 +101,6 @@ class _Counted:
         self.samples += len(inputs[0])
         output: Tensor = self._network(*inputs, **named)
         return output
-
-
-@frozen(kw_only=True, eq=False)
-class ImageBatch:
-    """What makes the images of one batch differ: each has its label and its own generator."""
-
-    generators: Sequence[Generator]
-    labels: Tensor
-    randomness: Randomness
-
-    def start(self) -> list[Tensor]:
-        """What a generator starts from: noise, and style indices if it takes any."""
-        drawn = draw_each(self.randomness, self.generators)
-        return [each.to(self.labels.device) for each in drawn]
-
-    def noise(self, shape: Sequence[int] | None = None) -> Tensor:
-        """Normal noise [B, *shape], by default of the shape of what a network starts from."""
-        wanted = self.randomness.noise_shape if shape is None else shape
-        return normal(self.generators, wanted).to(self.labels.device)
 
 
 def _batches(num: int, size: int) -> Iterator[NDArray[np.int64]]:

@@ -21,6 +21,7 @@ from repro.spec.network import Network
 from repro.spec.objective import Alpha, NoiseSchedule, Objective
 from repro.spec.path import Path
 from repro.spec.probe import Probe
+from repro.spec.probes.denoising import Judge
 from repro.spec.problems import Mistake, choice
 from repro.spec.reals import Queue
 from repro.spec.sample import Guidance, Sampler, SampleSet
@@ -52,6 +53,7 @@ SLOTS = MappingProxyType(
         "extractor": Extractor,
         "metric": Metric,
         "probe": Probe,
+        "judge": Judge,
     }
 )
 

@@ -18,8 +18,8 @@ from repro.engine.latents.autoencoder import decode
 from repro.engine.objectives.images import signed
 from repro.engine.plan import plan
 from repro.engine.progress import Silent
+from repro.engine.quantise import quantise
 from repro.engine.run import run
-from repro.engine.sampling import quantise
 from repro.engine.seeds import seeded
 from repro.engine.stages import encode
 from repro.engine.stages.encode import encode_rows

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.dit import dit
+from repro.engine.quantise import quantise
 from repro.engine.randomness import Randomness
-from repro.engine.sampling import Samples, quantise, sample_images
+from repro.engine.sampling import Samples, sample_images
 from repro.engine.seeds import global_stream
 from repro.errors import RunError
 from repro.spec import network as networks

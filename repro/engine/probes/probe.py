@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.objectives.objective import Objective
@@ -60,6 +60,12 @@ class Subject(Protocol):
 
     def samples(self) -> SampleArrays:
         """The images of the probe's `sample`."""
+
+    def judge(self) -> nn.Module:
+        """The classifier of the probe's `judge`, trained: images [B, C, H, W] to logits [B, K]."""
+
+    def decoded(self, made: Tensor) -> Tensor:
+        """Images [B, C, H, W] in about [-1, 1] of what the network makes: of latents, or itself."""
 
     def features(self, extractor: Extractor, images: Any) -> tuple[Features, Mapping[str, Any]]:
         """Features of images [N, H, W, C], and the facts of the extractor that made them."""

@@ -2,11 +2,25 @@
 
 from collections.abc import Mapping
 
+from repro.engine.probes.class_grid import class_grid
+from repro.engine.probes.condition_map import condition_map
+from repro.engine.probes.denoising_collage import denoising_collage
 from repro.engine.probes.fixed_seed_grid import fixed_seed_grid
+from repro.engine.probes.forward_cost import forward_cost
 from repro.engine.probes.hessian_trace import hessian_trace
+from repro.engine.probes.label_sensitivity import label_sensitivity
 from repro.engine.probes.nearest_neighbours import nearest_neighbours
 from repro.engine.probes.point_cloud import point_cloud
 from repro.engine.probes.probe import Probe
+from repro.engine.probes.reconstruction import reconstruction
+from repro.spec.probes.denoising import (
+    ClassGrid,
+    ConditionMap,
+    DenoisingCollage,
+    ForwardCost,
+    LabelSensitivity,
+    Reconstruction,
+)
 from repro.spec.probes.fixed_seed_grid import FixedSeedGrid
 from repro.spec.probes.hessian_trace import HessianTrace
 from repro.spec.probes.nearest_neighbours import NearestNeighbours
@@ -16,5 +30,11 @@ PROBES: Mapping[type, Probe] = {
     FixedSeedGrid: fixed_seed_grid,
     HessianTrace: hessian_trace,
     NearestNeighbours: nearest_neighbours,
+    ClassGrid: class_grid,
+    ConditionMap: condition_map,
+    DenoisingCollage: denoising_collage,
+    ForwardCost: forward_cost,
+    LabelSensitivity: label_sensitivity,
     PointCloud: point_cloud,
+    Reconstruction: reconstruction,
 }

@@ -23,7 +23,7 @@ def adjacent_strided(
     50 of 1000 levels. The levels are those of the study (truncated, not rounded).
     """
     levels = torch.linspace(0, process.schedule.num_levels - 1, spec.steps).long().tolist()
-    return _walk(levels[::-1], predict, z, process=process, draw=draw, eta=1.0, quiet_below=1)
+    return walk(levels[::-1], predict, z, process=process, draw=draw, eta=1.0, quiet_below=1)
 
 
 def mean_scaled(
@@ -36,10 +36,10 @@ def mean_scaled(
     study.
     """
     levels = list(reversed(range(process.schedule.num_levels)))
-    return _walk(levels, predict, z, process=process, draw=draw, eta=spec.eta, quiet_below=2)
+    return walk(levels, predict, z, process=process, draw=draw, eta=spec.eta, quiet_below=2)
 
 
-def _walk(
+def walk(
     levels: list[int],
     predict: Predict,
     z: Tensor,
@@ -49,7 +49,10 @@ def _walk(
     eta: float,
     quiet_below: int,
 ) -> Tensor:
-    """The step of Ho et al. (2020, eq. 6 and 11) at each level; no noise below *quiet_below*."""
+    """The step of Ho et al. (2020, eq. 6 and 11) at each of *levels*; no noise below *quiet_below*.
+
+    Images z [B, C, H, W] are at the first of them.
+    """
     forward = forward_process(process.schedule)
     for level in levels:
         abar, beta = forward.alphas_cumprod[level], forward.betas[level]

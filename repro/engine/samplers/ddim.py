@@ -15,6 +15,13 @@ def ddim(spec: Ddim, predict: Predict, z: Tensor, *, process: Denoise, draw: Dra
     The last step adds no noise, and with eta 0 none is ever drawn.
     """
     levels = trailing_levels(process.schedule.num_levels, spec.steps)
+    return descend(spec, predict, z, levels=levels, process=process, draw=draw)
+
+
+def descend(
+    spec: Ddim, predict: Predict, z: Tensor, *, levels: list[int], process: Denoise, draw: Draw
+) -> Tensor:
+    """From images z [B, C, H, W] at the last of ascending *levels*, down over all to the image."""
     scheduler = respaced(process.schedule, levels, prediction=process.prediction, clip=spec.clip)
     for index in reversed(range(len(levels))):
         eta = spec.eta if index > 0 else 0.0

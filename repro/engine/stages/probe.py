@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from safetensors.numpy import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from repro.digest import sha256
 from repro.engine.builders import builder_of
@@ -23,7 +23,8 @@ from repro.engine.progress import Progress
 from repro.engine.stages.data import examples_of, source_of
 from repro.engine.stages.evaluate import BATCH_SIZE, weights_path
 from repro.engine.stages.prepare import load_images
-from repro.engine.stages.train import objective_of, untrained, weights_at
+from repro.engine.stages.sample import decoder
+from repro.engine.stages.train import objective_of, trained_encoder, untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import store
 from repro.ledger.records import Measurement, Protocol
@@ -96,6 +97,13 @@ class RecordedSubject:
         arrays = load_file(self._execution.path_of(sampled, "samples"))
         facts = self._execution.artifact(sampled, "samples").facts
         return SampleArrays(**arrays, facts=facts)
+
+    def judge(self) -> nn.Module:
+        return trained_encoder(self._execution, self._execution.only_input(self._stage, "encoder"))
+
+    def decoded(self, made: Tensor) -> Tensor:
+        decode = decoder(self._execution, self._trained())
+        return made if decode is None else decode(made)
 
     def features(self, extractor: Extractor, images: Any) -> tuple[Features, Mapping[str, Any]]:
         if extractor not in self._extractors:

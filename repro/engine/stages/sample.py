@@ -78,7 +78,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             objective=trained.spec.objective,
             randomness=randomness_of(trained.spec.network, shape_seen(execution, trained)),
             num_classes=data["num_classes"],
-            decode=_decoder(execution, trained),
+            decode=decoder(execution, trained),
             batch_size=BATCH_SIZE,
             advance=advance,
         )
@@ -96,7 +96,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
     )
 
 
-def _decoder(execution: Execution, trained: Stage) -> Callable[[Tensor], Tensor] | None:
+def decoder(execution: Execution, trained: Stage) -> Callable[[Tensor], Tensor] | None:
     """From what a network makes to images; None if it makes images."""
     source = source_of(execution, trained)
     if source.kind != "encode":

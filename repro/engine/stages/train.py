@@ -172,10 +172,11 @@ def _single_encoder(execution: Execution, stage: Stage, keys: EncoderKeys) -> An
         return exported_encoder(execution, stage, keys)
     if isinstance(stage.spec, LibraryEncoder):
         return library_encoder(stage.spec).to(execution.device)
-    return _trained_encoder(execution, stage)
+    return trained_encoder(execution, stage)
 
 
-def _trained_encoder(execution: Execution, stage: Stage) -> nn.Module:
+def trained_encoder(execution: Execution, stage: Stage) -> nn.Module:
+    """The encoder that a finished encoder stage trained, on the execution's device."""
     network = untrained_encoder(execution, stage)
     last = max(each.step for each in execution.done[stage.stage_id].checkpoints)
     load_weights(network, weights_at(execution, stage, last), which="ema")

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from repro.spec.checks import (
     conditional,
+    denoising,
     edm,
     encoder,
     evaluation,
@@ -58,4 +59,5 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     *encoder.CHECKS,
     *evaluation.CHECKS,
     *probes.CHECKS,
+    *denoising.CHECKS,
 )

@@ -77,10 +77,12 @@ def _condition_is_learned(spec: Spec) -> Iterator[Problem]:
 
 
 def _guidance_is_possible(spec: Spec) -> Iterator[Problem]:
-    for index, evaluate in enumerate(spec.evaluate):
-        if isinstance(evaluate.sample, FromCheckpoint) and evaluate.sample.guidance:
-            for message in _unguidable(spec, evaluate.sample):
-                yield Problem(("evaluate", index, "sample", "guidance"), message)
+    for table in ("evaluate", "probe"):
+        for index, each in enumerate(getattr(spec, table)):
+            sample = getattr(each, "sample", None)
+            if isinstance(sample, FromCheckpoint) and sample.guidance:
+                for message in _unguidable(spec, sample):
+                    yield Problem((table, index, "sample", "guidance"), message)
 
 
 def _unguidable(spec: Spec, sample: FromCheckpoint) -> Iterator[str]:
@@ -102,5 +104,5 @@ CHECKS = (
     (("data", "network"), _conditional_network_fits_data),
     (("network",), _conditional_network_is_consistent),
     (("network", "objective"), _condition_is_learned),
-    (("network", "objective", "evaluate"), _guidance_is_possible),
+    (("network", "objective", "evaluate", "probe"), _guidance_is_possible),
 )

@@ -11,7 +11,8 @@ class OfCheckpoints:
     """A question to the network after some updates, asked once a checkpoint: by default the last.
 
     A field `sample` makes the plan sample those images first, at the same checkpoint; a field
-    `data` makes it prepare that data set. Both are optional.
+    `data` makes it prepare that data set, and a field `judge` train that classifier on the images
+    of the training. All are optional.
     """
 
     name: str = text(r"[a-z0-9][a-z0-9.-]*")

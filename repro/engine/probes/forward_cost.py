@@ -1,0 +1,65 @@
+"""What a call of the network costs."""
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repro.engine.guidance import null_label_of
+from repro.engine.probes.probe import Findings, Subject, Value
+from repro.spec.probes.denoising import ForwardCost
+
+
+def forward_cost(spec: ForwardCost, subject: Subject) -> Findings:
+    """Parameters, operations an example, and the time of an example in a batch on this machine."""
+    network = subject.network()
+    data: Any = subject.data()
+    inputs = _inputs(network, spec.batch_size, data.shape, device=subject.device)
+    times = [_timed(network, inputs) for _ in range(spec.repeats + 1)][1:]
+    num = sum(each.numel() for each in network.parameters())
+    return Findings(
+        values=(
+            Value(metric="parameters", value=num, num=1, unit="numbers"),
+            Value(
+                metric="operations",
+                value=operations(network, inputs) / spec.batch_size,
+                num=1,
+                unit="FLOP an example",
+            ),
+            Value(
+                metric="seconds",
+                value=statistics.median(times) / spec.batch_size,
+                num=spec.repeats,
+                unit="s an example",
+            ),
+        ),
+    )
+
+
+def operations(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Multiplications and additions of matrix products and convolutions in one call."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(*inputs)
+    return counter.get_total_flops()
+
+
+def _timed(network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
+    started_s = time.perf_counter()
+    with torch.inference_mode():
+        network(*inputs)
+        if inputs[0].is_cuda:
+            torch.cuda.synchronize()
+    return time.perf_counter() - started_s
+
+
+def _inputs(
+    network: nn.Module, size: int, shape: tuple[int, ...], *, device: str
+) -> tuple[Tensor, ...]:
+    zeros = torch.zeros(size, dtype=torch.int64, device=device)
+    z = torch.zeros(size, *shape, device=device)
+    return (z, zeros) if null_label_of(network) is None else (z, zeros, zeros)
