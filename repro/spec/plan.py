@@ -308,12 +308,10 @@ def _probe(spec: Spec, probe: Probe, training: tuple[Stage, ...]) -> Iterator[St
             yield inputs[-1]
         yield _stage("probe", Probing(probe=question, checkpoint=step), inputs, name=name)
 
-
-
     """The images of a data set: those behind its latents, or itself."""
     return data.images if isinstance(data, Latents) else data
-def _images(data: Any) -> Any:
-def trained_stage(training: tuple[Stage, ...]) -> Stage:
+
+
 def trained_stage(training: tuple[Stage, ...]) -> Stage:
     """The training of the spec itself; those of encoders come before it."""
     return next(stage for stage in reversed(training) if stage.kind == "train")
