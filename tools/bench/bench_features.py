@@ -4,6 +4,8 @@ Run `python tools/bench/bench_features.py [--write]`, on a quiet machine. Both r
 of 32 x 32 PNG files, resize as TensorFlow 1 did, and run the same network with the same weights
 (the standard ones if they are in the cache, else random ones: the speed is the same). The peer runs
 in several batch sizes: as it comes, and faster. Times are wall seconds, the best of the rounds.
+The line below the table is the arithmetic of the machine: how many images a second its library's
+large matrix products would make with the network's operations and nothing else to do.
 Exits with 1 if any feature is off by more than 2e-5.
 """
 
@@ -21,11 +23,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from results import table, write_section
+from torch.utils.flop_counter import FlopCounterMode
 
 from repro.engine import resources
 from repro.engine.evaluation.extractor import Backend, Extractor, extract, open_extractor
 from repro.engine.evaluation.fidelity import build_network
-from repro.engine.evaluation.network import random_tensors
+from repro.engine.evaluation.network import INPUT_SIZE, pool3_network, random_tensors
 from repro.engine.evaluation.references import probe_deviation
 from repro.engine.evaluation.weights import load_weights
 from repro.engine.image_folder import read_folder
@@ -34,6 +37,7 @@ from repro.spec.evaluate import InceptionV3Compat
 BATCH_SIZE = 8  # that of every evaluation
 PEER_BATCH_SIZES = (8, 32, 64)  # the last is its default
 TOLERANCE = 2e-5
+MATRIX = 4096
 PEER = "torch-fidelity 0.4"
 
 Features = NDArray[np.float32]
@@ -76,11 +80,31 @@ def main() -> None:
         ),
         rows,
     )
+    text = f"{text}\n\n{arithmetic(given.rounds)}"
     print(text)
     if max(deviations.values()) > TOLERANCE:
         raise SystemExit(1)
     if given.write:
         write_section("Features (`bench_features.py`)", text)
+
+
+def arithmetic(rounds: int) -> str:
+    """What float32 matrix products do in a second, in operations and in images of this network."""
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        pool3_network(random_tensors())(torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE))
+    operations = counted.get_total_flops()
+    square = torch.ones(MATRIX, MATRIX)
+    seconds = float("inf")
+    for _ in range(8 * rounds):
+        started_s = time.perf_counter()
+        square @ square
+        seconds = min(seconds, time.perf_counter() - started_s)
+    speed = 2 * MATRIX**3 / seconds
+    return (
+        f"Matrix products of {MATRIX:,} squared: {speed / 1e9:.0f} GFLOP/s on "
+        f"{torch.get_num_threads()} threads; the network needs {operations / 1e9:.1f} GFLOP an "
+        f"image, so {speed / operations:.1f} images/s."
+    )
 
 
 def pipelines(folder: Path, cache: Path) -> dict[str, tuple[Callable[[], Features], str]]:
