@@ -308,6 +308,8 @@ def _probe(spec: Spec, probe: Probe, training: tuple[Stage, ...]) -> Iterator[St
             yield inputs[-1]
         yield _stage("probe", Probing(probe=question, checkpoint=step), inputs, name=name)
 
+
+def _images(data: Any) -> Any:
     """The images of a data set: those behind its latents, or itself."""
     return data.images if isinstance(data, Latents) else data
 
