@@ -151,7 +151,7 @@ def done_stages(
 def _read_checkpoint(stage: Stage) -> Iterator[tuple[int | None, bool]]:
     """Which checkpoint of a training below a stage reads, and whether with the training's state."""
     match stage.spec:
-        case Sampling(checkpoint=step) | Probing(checkpoint=step):
+        case Sampling(checkpoint=int() as step) | Probing(checkpoint=int() as step):
             yield step, False
         case Training(init=Beginning(mode=mode, checkpoint=step)):
             yield step, mode == "full"

@@ -273,7 +273,7 @@ class Archive:
         It is of the training and the step in the plan, and its weights are those that were loaded.
         """
         sampling, lineage = self.sampling(row), self.lineage(row)
-        wanted = sampling.spec.checkpoint, row.fact("sample", "weights")
+        wanted = self.step_read(row), row.fact("sample", "weights")
         return next(
             (
                 each
@@ -283,6 +283,16 @@ class Archive:
             ),
             None,
         )
+
+    def step_read(self, row: Row) -> int | None:
+        """The checkpoint that the images were made from: in the plan, or chosen by values."""
+        sampling = self.sampling(row)
+        step: int | None = sampling.spec.checkpoint
+        for stage in self.upstream(row):
+            if stage.kind == "select" and stage.stage_id in sampling.inputs:
+                best = self._best(stage)
+                step = best.checkpoint_step if best else None
+        return step
 
     def recomputed(self, row: Row) -> "Value":
         """The value of a measurement, and all that belongs to it, from the stored features.
@@ -406,7 +416,10 @@ class Archive:
 
     def _selects(self, execution_id: str) -> bool:
         spec = self._spec(execution_id)
-        return spec is not None and spec.select is not None
+        if spec is None:
+            return False
+        choices = [each.checkpoints for each in (*spec.evaluate, *spec.probe) if each.checkpoints]
+        return spec.select is not None or any(each.best_of for each in choices)
 
     def shares_samples(self, row: Row, other: Row) -> bool:
         """Whether two measurements are of sets with images in common.
@@ -474,7 +487,7 @@ class Archive:
 
     def sheet(self, row: Row) -> File | None:
         """The picture of the first images of a measurement."""
-        sampled = (each for each in self._known_upstream(row) if each.kind == "sample")
+        sampled = [each for each in self._known_upstream(row) if each.kind == "sample"][:1]
         files = [file for stage in sampled for file in self.files.get(stage.stage_id, ())]
         return next((file for file in reversed(files) if file.role == "sheet"), None)
 

@@ -293,7 +293,8 @@ def _poor_reference(row: Row) -> str | None:
 
 def _misplaced(row: Row, archive: Archive) -> str | None:
     """Which file was not left by the stage that should have made it, if one was not."""
-    stages = {stage.kind: stage for stage in archive.upstream(row)}
+    upstream = archive.upstream(row)  # its own stages first; what chose a checkpoint may have some
+    stages = {stage.kind: stage for stage in reversed(upstream)}
     for role, sha256 in archive.own_files(row).items():
         stage = stages[FILES[role]]  # type: ignore[index]
         if not archive.left_by(row, stage, role=role, sha256=sha256):
@@ -306,11 +307,12 @@ def _other_weights(row: Row, archive: Archive) -> str | None:
     part = archive.sampling(row).spec
     if not isinstance(part.sample, FromCheckpoint):
         return None
-    if row.checkpoint_step != part.checkpoint:
-        return f"step {row.checkpoint_step} was measured, step {part.checkpoint} is in the plan"
+    step = archive.step_read(row)
+    if row.checkpoint_step != step:
+        return f"step {row.checkpoint_step} was measured, step {step} is in the plan"
     if archive.checkpoint(row) is None:
         loaded = _short(row.fact("sample", "weights"))
-        return f"no checkpoint of step {part.checkpoint} with weights {loaded} is on record"
+        return f"no checkpoint of step {step} with weights {loaded} is on record"
     return None
 
 

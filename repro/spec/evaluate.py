@@ -15,6 +15,7 @@ from repro.spec.fields import (
     count,
     each,
     location,
+    matching,
     not_empty,
     pin,
     random_seed,
@@ -158,13 +159,23 @@ class Protocol:
     extractor: Extractor = InceptionV3Compat()
 
 
+CHOICE = r"[a-z0-9-]+:(min|max)"
+"""A value that an evaluation measures, and which end of it is better."""
+
+
 @frozen(kw_only=True)
 class Checkpoints:
-    """Which checkpoints are read: the `last` k, those after `steps`, or `every` so many updates."""
+    """Which checkpoints are read: the `last` k, those after `steps`, or `every` so many updates.
+
+    Or the one that was `best_of` those of an evaluation further up, `by` a value that it measured.
+    The choice is recorded; the numbers that it was made by are evidence for no claim.
+    """
 
     last: int = count(default=0, least=0)
     steps: tuple[int, ...] = field(default=(), validator=each(at_least(0)))
     every: int = added(0, validator=at_least(0))
+    best_of: str = added("")
+    by: str = added("fid:min", validator=matching(CHOICE))
 
 
 @frozen(kw_only=True)
@@ -187,4 +198,4 @@ class Select:
     """A choice among evaluations by a measured value; the choice is recorded and marked."""
 
     among: tuple[str, ...] = field(validator=not_empty)
-    primary: str = text(r"[a-z0-9-]+:(min|max)", default="fid:min")
+    primary: str = text(CHOICE, default="fid:min")

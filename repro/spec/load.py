@@ -6,7 +6,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from repro.errors import SpecError
-from repro.spec import compose
+from repro.spec import compose, lists
 from repro.spec.compose import (
     Assignment,
     Data,
@@ -75,11 +75,13 @@ def _judged(
         return nearest_place(key, compose.places(files, assignments))
 
     try:
-        spec, found = judged(named.embedded(data, place_of))
+        whole = lists.expanded(named.embedded(data, place_of))
     except SpecError as error:
         return None, list(error.problems)
+    spec, found = judged(whole.data)
     if spec is None:
-        return None, _said(found, compose.places(files, assignments), named.path)
+        written = list(dict.fromkeys(map(whole.as_written, found)))
+        return None, _said(written, compose.places(files, assignments), named.path)
     return spec, []
 
 

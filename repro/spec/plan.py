@@ -179,7 +179,10 @@ def stages(spec: Spec) -> tuple[Stage, ...]:
 
 
 def evaluated_steps(evaluate: Evaluate, spec: Spec) -> tuple[int | None, ...]:
-    """The checkpoints that an evaluation reads: by default the final one."""
+    """The checkpoints that an evaluation reads, by default the final one.
+
+    None stands for no checkpoint, and for one that is chosen when its candidates are measured.
+    """
     if spec.train is None or not isinstance(evaluate.sample, FromCheckpoint):
         return (None,)
     return _steps_of(evaluate.checkpoints or Checkpoints(), saved_steps(spec))
@@ -193,7 +196,9 @@ def probed_steps(probe: Probe, spec: Spec) -> tuple[int | None, ...]:
     return _steps_of(probe.checkpoints or Checkpoints(), saved_steps(spec))
 
 
-def _steps_of(wanted: Checkpoints, existing: tuple[int, ...]) -> tuple[int, ...]:
+def _steps_of(wanted: Checkpoints, existing: tuple[int, ...]) -> tuple[int | None, ...]:
+    if wanted.best_of:
+        return (None,)
     if wanted.every:
         return tuple(step for step in existing if step % wanted.every == 0)
     return wanted.steps or existing[-(wanted.last or 1) :]
@@ -216,13 +221,15 @@ def _stages(spec: Spec) -> Iterator[Stage]:
         yield from _reference(spec.reference, extractor)
     evaluations: dict[str, list[Stage]] = {}
     for evaluate in spec.evaluate:
-        branch = tuple(_evaluation(spec, evaluate, training))
+        chosen = _choice(evaluate, evaluations)
+        branch = (*chosen, *_evaluation(spec, evaluate, (*training, *chosen)))
         yield from branch
         evaluations[evaluate.name] = [stage for stage in branch if stage.kind == "evaluate"]
     if spec.select:
         yield _selection(spec.select, evaluations)
     for probe in spec.probe:
-        yield from _probe(spec, probe, training)
+        chosen = _choice(probe, evaluations)
+        yield from (*chosen, *_probe(spec, probe, (*training, *chosen)))
 
 
 def _training(spec: Spec) -> Iterator[Stage]:
@@ -294,7 +301,7 @@ def _probe(spec: Spec, probe: Probe, training: tuple[Stage, ...]) -> Iterator[St
     steps = probed_steps(probe, spec)
     for step in steps:
         name = probe.name if len(steps) == 1 else f"{probe.name}@{step}"
-        inputs = [] if step is None else [trained_stage(training)]
+        inputs = _network(training) if step is not None or _chosen(training) else []
         if sample := getattr(probe, "sample", None):
             *before, sampled = _sample(spec, sample, step, training=training, name=name)
             yield from (*before, sampled)
@@ -312,6 +319,24 @@ def _probe(spec: Spec, probe: Probe, training: tuple[Stage, ...]) -> Iterator[St
 def _images(data: Any) -> Any:
     """The images of a data set: those behind its latents, or itself."""
     return data.images if isinstance(data, Latents) else data
+
+
+def _choice(reader: Evaluate | Probe, evaluations: Mapping[str, list[Stage]]) -> tuple[Stage, ...]:
+    """The stage that chooses the checkpoint which is read, if it is not named."""
+    wanted = reader.checkpoints
+    if wanted is None or not wanted.best_of:
+        return ()
+    candidates = evaluations[wanted.best_of]
+    return (_stage("select", Selection(primary=wanted.by), candidates, name=wanted.by),)
+
+
+def _network(training: tuple[Stage, ...]) -> list[Stage]:
+    """Where a network comes from: its training, and what chose the checkpoint if none is named."""
+    return [trained_stage(training), *_chosen(training)]
+
+
+def _chosen(training: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    return tuple(stage for stage in training if stage.kind == "select")
 
 
 def trained_stage(training: tuple[Stage, ...]) -> Stage:
@@ -335,7 +360,7 @@ def _sample(
     inputs: list[Stage] = []
     match sample:
         case FromCheckpoint(sampler=sampler):
-            inputs.append(training[-1])
+            inputs += _network(training)
             if part := _instrument(spec.objective, sampler):
                 inputs.append(_stage("calibrate", part, [], name=sampler.kind))
                 yield inputs[-1]

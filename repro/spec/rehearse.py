@@ -24,7 +24,6 @@ from repro.spec.document import Spec
 from repro.spec.edm import Heun, UNet2DSigma
 from repro.spec.encoder import LibraryEncoder, PretrainedEncoder, singles
 from repro.spec.evaluate import (
-    Checkpoints,
     CompatAsTorchvision,
     DatasetReference,
     Evaluate,
@@ -215,7 +214,8 @@ def _fewer_checkpoints(reader: Reader, spec: Spec, small: Spec) -> Reader:
     steps = (after[_nearest(before.index(step), len(before), len(after))] for step in wanted.steps)
     fewer: Reader = evolve(
         reader,
-        checkpoints=Checkpoints(
+        checkpoints=evolve(
+            wanted,
             last=min(wanted.last, len(after)),
             steps=tuple(dict.fromkeys(steps)),
             every=min(wanted.every, small.train.checkpoint_every if small.train else 0),

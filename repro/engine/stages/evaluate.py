@@ -133,7 +133,7 @@ def _measurement(
     return Measurement(
         stage_id=stage.stage_id,
         evaluation=stage.name,
-        checkpoint_step=sampled.spec.checkpoint,
+        checkpoint_step=samples.facts.get("checkpoint_step"),
         metric=measured.metric,
         value=measured.value,
         se=measured.se,

@@ -24,6 +24,7 @@ from repro.engine.stages.data import examples_of, source_of
 from repro.engine.stages.evaluate import BATCH_SIZE, weights_path
 from repro.engine.stages.prepare import load_images
 from repro.engine.stages.sample import decoder
+from repro.engine.stages.select import checkpoint_of
 from repro.engine.stages.train import objective_of, trained_encoder, untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import store
@@ -63,8 +64,7 @@ class RecordedSubject:
     def __init__(self, execution: Execution, stage: Stage) -> None:
         self._execution = execution
         self._stage = stage
-        part: Probing = stage.spec
-        self.step = part.checkpoint
+        self.step = checkpoint_of(execution, stage)
         self.device = execution.device
         self.progress: Progress = execution.progress
         self._extractors: dict[Extractor, OpenExtractor] = {}

@@ -19,6 +19,7 @@ from repro.engine.sheet import sheet
 from repro.engine.stages.data import known_of, shape_seen, source_of
 from repro.engine.stages.encode import open_autoencoder
 from repro.engine.stages.prepare import load_images
+from repro.engine.stages.select import checkpoint_of
 from repro.engine.stages.train import untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import store
@@ -65,8 +66,8 @@ def sample(execution: Execution, stage: Stage) -> Mapping[str, Any]:
 
 def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
     spec: FromCheckpoint = stage.spec.sample
-    step: int = stage.spec.checkpoint
     trained = execution.only_input(stage, "train")
+    step = checkpoint_of(execution, stage)
     data = known_of(execution, trained)
     network = untrained(execution, trained)
     weights = weights_at(execution, trained, step)

@@ -100,7 +100,7 @@ def untrained_encoder(execution: Execution, stage: Stage) -> nn.Module:
     )
 
 
-def weights_at(execution: Execution, stage: Stage, step: int) -> bytes:
+def weights_at(execution: Execution, stage: Stage, step: int | None) -> bytes:
     """The weights file that a finished train stage left after *step* updates, verified.
 
     Raises:

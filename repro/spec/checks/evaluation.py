@@ -216,9 +216,11 @@ def _checkpoints_of(reader: Any, existing: Sequence[int], path: KeyPath) -> Iter
     if not isinstance(sample, FromCheckpoint | None):
         yield Problem(path, f"{sample.kind} samples come from no checkpoint; remove it")
         return
-    said = [name for name in ("last", "steps", "every") if getattr(wanted, name)]
+    said = [name for name in ("last", "steps", "every", "best_of") if getattr(wanted, name)]
     if len(said) > 1:
-        yield Problem(path, f"expected one of last, steps and every; got {' and '.join(said)}")
+        yield Problem(
+            path, f"expected one of last, steps, every and best_of; got {' and '.join(said)}"
+        )
     if wanted.every and not any(step % wanted.every == 0 for step in existing):
         msg = f"no checkpoint at a multiple of {wanted.every}, expected {_listed(existing)}"
         yield Problem((*path, "every"), msg)
@@ -231,6 +233,20 @@ def _checkpoints_of(reader: Any, existing: Sequence[int], path: KeyPath) -> Iter
         if step not in saved:
             valid = _listed(existing)
             yield Problem((*path, "steps", index), f"no checkpoint at {step}, expected {valid}")
+
+
+def _choices_can_be_made(spec: Spec) -> Iterator[Problem]:
+    above: dict[str, Evaluate] = {}
+    for path, reader in _readers(spec):
+        if reader.checkpoints and (name := reader.checkpoints.best_of):
+            place = (*path, "checkpoints", "best_of")
+            if name not in above:
+                yield Problem(place, f"no evaluation {name!r} further up, {choice(name, above)}")
+            elif not isinstance(above[name].sample, FromCheckpoint):
+                yield Problem(place, f"{name!r} reads no checkpoint that it could be the best of")
+            yield from _is_measured(reader.checkpoints.by, spec, (*path, "checkpoints", "by"))
+        if path[0] == "evaluate":
+            above[reader.name] = reader
 
 
 def _listed(steps: Sequence[int]) -> str:
@@ -265,14 +281,19 @@ def _comparable(first: Evaluate, second: Evaluate) -> Iterator[Problem]:
 
 
 def _selection_is_measured(spec: Spec) -> Iterator[Problem]:
-    if spec.select is None or spec.protocol is None:
+    if spec.select:
+        yield from _is_measured(spec.select.primary, spec, ("select", "primary"))
+
+
+def _is_measured(rule: str, spec: Spec, path: KeyPath) -> Iterator[Problem]:
+    if spec.protocol is None:
         return
-    wanted = spec.select.primary.partition(":")[0]
+    wanted = rule.partition(":")[0]
     kinds = [VALUES.get(type(metric), (metric.kind,)) for metric in spec.protocol.metrics]
     measured = [value for values in kinds for value in values]
     if wanted not in measured:
         msg = f"{wanted!r} is not in protocol.metrics, {choice(wanted, measured)}"
-        yield Problem(("select", "primary"), msg)
+        yield Problem(path, msg)
 
 
 CHECKS = (
@@ -287,6 +308,7 @@ CHECKS = (
     (("protocol", "evaluate"), _neighbours_suffice),
     (("evaluate", "probe"), _image_seeds_exist),
     (("train", "evaluate", "probe"), _checkpoints_exist),
+    (("protocol", "evaluate", "probe"), _choices_can_be_made),
     (("evaluate", "select"), _selection_is_fair),
     (("protocol", "select"), _selection_is_measured),
 )
