@@ -32,11 +32,11 @@ no evidence, whatever it shows.
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import field, frozen
 
-from repro.report.naming import NAME, a_side, sentence, some_sides
+from repro.report.naming import NAME, a_side_or_none, sentence, some_sides
 from repro.spec import fields
 from repro.spec.problems import KeyPath, Problem
 
@@ -45,15 +45,6 @@ Axis = Literal["x", "y"]
 AXIS = r"step|seconds|parameters|metric:[^\s:]+|[a-z][a-z0-9_]*(\.[a-z0-9_]+)+"
 WITH_VALUE, WITH_SIDE = ("below", "above", "near"), ("less", "greater", "near")
 CORRELATED = ("rises-with", "falls-with")
-
-
-def _optional_side() -> Any:
-    return field(default=None, validator=_a_side_or_none)
-
-
-def _a_side_or_none(instance: object, attribute: object, value: str | None) -> None:
-    if value is not None:
-        a_side(instance, attribute, value)
 
 
 def _finite_or_none(instance: object, attribute: object, value: float | None) -> None:
@@ -92,7 +83,7 @@ class Control:
     metric: str = sentence()
     relation: Relation
     value: float | None = field(default=None, validator=_finite_or_none)
-    than: str | None = _optional_side()
+    than: str | None = field(default=None, validator=a_side_or_none)
     tolerance: float | None = field(default=None, validator=_finite_or_none)
     other: str | None = None
     within: Literal["step"] | None = None

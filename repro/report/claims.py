@@ -16,7 +16,8 @@
     right = "cifar10:untrained"
 
 A side is `spec:evaluation`, or `spec:evaluation@step` where it reads several checkpoints. What may
-stand beside claims, controls and plots, is in `repro.report.beside`.
+stand beside claims, controls and plots, is in `repro.report.beside`; what documents need in
+`repro.report.asked`.
 """
 
 from collections import Counter
@@ -32,6 +33,7 @@ from cattrs.errors import BaseValidationError
 from repro import digest
 from repro.errors import ClaimError, SpecError
 from repro.report import beside, naming
+from repro.report.asked import Deviations, Document, Recommendation
 from repro.report.beside import Control, Plot, Published
 from repro.report.naming import NAME, sentence
 from repro.spec import converter, fields, toml
@@ -138,6 +140,9 @@ class ClaimsFile:
     specs: Mapping[str, Subject] = field(factory=dict)
     claims: tuple[Claim, ...] = ()
     plots: tuple[Plot, ...] = ()
+    documents: tuple[Document, ...] = ()
+    deviations: Deviations | None = None
+    recommendations: tuple[Recommendation, ...] = ()
 
 
 def read(path: Path) -> ClaimsFile:
@@ -207,6 +212,12 @@ def _disagreements(claims: ClaimsFile) -> Iterator[Problem]:
             yield from beside.disagreements(control, below)
     for index, plot in enumerate(claims.plots):
         yield from _unfit(plot, claims, ("plots", index))
+    for index, each in enumerate(claims.recommendations):
+        chosen = (*each.checkpoints, *each.settings, each.confirmed or "", each.alternate or "")
+        yield from _unknown_specs(filter(None, chosen), claims, ("recommendations", index))
+    if claims.deviations:
+        held = (claims.deviations.published, *claims.deviations.ours)
+        yield from _unknown_specs(held, claims, ("deviations",))
 
 
 def _unfit(plot: Plot, claims: ClaimsFile, path: KeyPath) -> Iterator[Problem]:

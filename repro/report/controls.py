@@ -109,10 +109,8 @@ def _sample(name: str, metric: str, study: Study, archive: Archive) -> Sample:
     missing = sum(each is None for each in found)
     if missing:
         of_many = f" in {missing} of {len(found)} runs" if len(found) > 1 else ""
-        path = study.paths[spec_name]
-        raise ClaimError(
-            f"{name}: {metric} was never recorded{of_many}; `python -m repro run {path}`"
-        )
+        command = study.commands[spec_name]
+        raise ClaimError(f"{name}: {metric} was never recorded{of_many}; `{command}`")
     return Sample(side=name, numbers=tuple(each for each in found if each))
 
 

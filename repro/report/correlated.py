@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from repro.errors import ClaimError
-from repro.metrics.correlation import correlation
 from repro.report import numbers
 from repro.report.archive import Archive
 from repro.report.beside import Control
@@ -36,6 +35,8 @@ def check(control: Control, study: Study, archive: Archive) -> Finding:
     Raises:
         ClaimError: the spec cannot be read, or has no two numbers to hold against each other.
     """
+    from repro.metrics.correlation import correlation
+
     pairs = [*_pairs(control, study, archive)]
     if not pairs:
         spec = control.side.partition(":")[0]

@@ -98,9 +98,16 @@ def of_unreadable(archive: Archive) -> list[Facts]:
 
 
 def of_measurements(
-    entries: Sequence[Entry], judgements: Sequence[Judgement], archive: Archive
+    entries: Sequence[Entry],
+    judgements: Sequence[Judgement],
+    archive: Archive,
+    *,
+    labels: Mapping[str, str],
 ) -> dict[str, Facts]:
-    """Every measurement that a page speaks of, by `key`, with what it rests on."""
+    """Every measurement that a page speaks of, by `key`, with what it rests on.
+
+    `labels` are what evaluations are called, by stage.
+    """
     found = {key(each.row): each for each in entries}
     for judgement in judgements:
         for admitted in judgement.admitted:
@@ -109,7 +116,13 @@ def of_measurements(
             if refused.row:
                 another = tables.entry(refused.row, refused.refusals, archive)
                 found.setdefault(key(refused.row), another)
-    return {name: _of_entry(each, archive) for name, each in found.items()}
+    return {
+        name: {
+            "label": labels.get(each.row.stage_id, each.row.evaluation),
+            **_of_entry(each, archive),
+        }
+        for name, each in found.items()
+    }
 
 
 def of_control_executions(claims: Iterable[Facts]) -> list[str]:

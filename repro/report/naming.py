@@ -20,6 +20,11 @@ def a_side(_: Any, __: Any, value: str) -> None:
         raise ValueError(msg)
 
 
+def a_side_or_none(instance: Any, attribute: Any, value: str | None) -> None:
+    if value is not None:
+        a_side(instance, attribute, value)
+
+
 def some_sides(_: Any, __: Any, value: str) -> None:
     if not re.fullmatch(SIDES, value):
         msg = f"expected sides like spec:evaluation, spec:name-* or spec:name@*, got {shown(value)}"

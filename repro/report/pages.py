@@ -56,6 +56,7 @@ def rendered(template: str, told: Mapping[str, Any]) -> str:
     environment.filters["date"] = lambda time: f"{time[:16].replace('T', ' ')} UTC"
     environment.filters["thousands"] = lambda number: f"{number:,}"
     environment.filters["rounded"] = rounded
+    environment.filters["plain"] = _plain
     environment.filters["prose"] = _prose
     environment.filters["value"] = with_error
     environment.filters["errors"] = in_errors
@@ -112,6 +113,11 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _cell(text: str) -> str:
     """Text from elsewhere as it can stand in a table or a heading of Markdown."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _plain(value: Any) -> str:
+    """A value of a spec as TOML has it; nothing where it is not set."""
+    return "–" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _prose(text: str) -> Any:

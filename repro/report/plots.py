@@ -16,7 +16,7 @@ def values(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
     """A row's value with its 95 % interval, and hollow beside it the one for infinite n."""
     drawn = [
         Row(
-            label=row["evaluation"],
+            label=row["label"],
             value=row["value"],
             se=row["se"],
             hollow=row["extrapolated"],
@@ -61,7 +61,7 @@ def imported(group: Mapping[str, Any], names: Mapping[str, str]) -> str:
         Row(label=run if step is None else f"{run}, step {step:,}", value=value)
         for run, step, value in told[:MAX_MARKS]
     ]
-    return svg.rows(marks, label=label)
+    return svg.rows(marks, label=label, own=False)
 
 
 def asked(plot: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Study:
     runs: Mapping[str, tuple[Spec, ...]]
     problems: Mapping[str, str]
     """Why a spec could not be read, by its name."""
+    commands: Mapping[str, str]
+    """What runs a spec, by its name."""
 
 
 @frozen(kw_only=True)
@@ -42,14 +45,34 @@ class Side:
 
 def read_specs(named: Mapping[str, Subject], folder: Path) -> Study:
     """Load every spec that a claims file in *folder* names."""
-    paths, runs, problems = {}, {}, {}
+    paths, runs, problems, commands = {}, {}, {}, {}
     for name, subject in named.items():
         paths[name] = Path(os.path.relpath(folder / subject.path))
+        options = itertools.chain.from_iterable(("--set", each) for each in subject.overrides)
+        command = ("python", "-m", "repro", "run", str(paths[name]), *options)
+        commands[name] = shlex.join(command)
         try:
             runs[name] = load(paths[name], overrides=subject.overrides)
         except SpecError as error:
             problems[name] = str(error)
-    return Study(paths=paths, runs=runs, problems=problems)
+    return Study(paths=paths, runs=runs, problems=problems, commands=commands)
+
+
+def labels(study: Study) -> dict[str, str]:
+    """What to call each evaluation among all of the study, by its stage.
+
+    Of one spec its name is enough; of several the spec's stands before it, of a sweep the run's
+    after it.
+    """
+    found: dict[str, str] = {}
+    for name, runs in study.runs.items():
+        before = f"{name}:" if len(study.runs) > 1 else ""
+        for spec in runs:
+            after = f" ({run_id(spec)[:8]})" if len(runs) > 1 else ""
+            for stage in stages(spec):
+                if stage.kind == "evaluate":
+                    found.setdefault(stage.stage_id, f"{before}{stage.name}{after}")
+    return found
 
 
 def find(name: str, study: Study) -> Side:

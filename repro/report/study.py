@@ -8,7 +8,18 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from repro.errors import ClaimError
-from repro.report import claims, controls, facts, journal, pages, plotted, sides, tables, verdict
+from repro.report import (
+    claims,
+    controls,
+    documents,
+    facts,
+    journal,
+    pages,
+    plotted,
+    sides,
+    tables,
+    verdict,
+)
 from repro.report.archive import Archive
 from repro.report.claims import ClaimsFile
 from repro.report.imported import imported, published
@@ -92,6 +103,14 @@ def _report(archive: Archive, folder: Path, progress: Progress | None) -> StudyR
     study = sides.read_specs(said.specs, folder)
     judgements, entries = _judged(said, study, archive, progress, label=f"judge {folder.name}")
     told = _facts(folder.name, said, study, archive, judgements=judgements, entries=entries)
+    if said.documents:
+        try:
+            asked = documents.facts(said, folder, told, study, archive)
+        except ClaimError as error:
+            page, problems = folder / pages.HTML, tuple(error.problems)
+            return StudyReport(name=folder.name, page=page, problems=problems)
+        told["documents"] = facts.finite(asked)
+        documents.write(folder, told)
     pages.write(folder, told, archive)
     return StudyReport(
         name=folder.name, page=folder / pages.HTML, judgements=judgements, facts=told
@@ -121,7 +140,7 @@ def _facts(
     judgements: Sequence[Judgement],
     entries: Sequence[Entry],
 ) -> dict[str, Any]:
-    measurements = facts.of_measurements(entries, judgements, archive)
+    measurements = facts.of_measurements(entries, judgements, archive, labels=sides.labels(study))
     told_claims = _claims(name, study, archive, judgements)
     executions = (
         *(each["execution_id"] for each in measurements.values()),

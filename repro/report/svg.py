@@ -133,8 +133,9 @@ def chart(
     return _svg(body, width, height, f"{y_label} over {x_label}")
 
 
-def rows(values: Sequence[Row], *, label: str, log: bool = False, width: int = WIDTH) -> str:
-    """Values from top to bottom, each with its 95 % interval."""
+def rows(values: Sequence[Row], *, label: str, log: bool = False, own: bool = True) -> str:
+    """Values from top to bottom, each with its 95 % interval; those of others are drawn hollow."""
+    width = WIDTH
     height = TOP + ROW * len(values) + BOTTOM - 4
     names = [_short(each.label) for each in values]
     left = 14 + CHAR * max(map(len, names), default=0)
@@ -149,7 +150,7 @@ def rows(values: Sequence[Row], *, label: str, log: bool = False, width: int = W
     for index, (name, each) in enumerate(zip(names, values, strict=True)):
         y = TOP + ROW * (index + 0.5)
         body.append(_text(name, left - 8, y + 4, "end", kind="name"))
-        body += _interval(each, across, y)
+        body += _interval(each, across, y, kind="dot s1" if own else "theirs s1")
     return _svg(body, width, height, label)
 
 
@@ -160,7 +161,7 @@ def number(value: float) -> str:
     return text.replace("-", "−")
 
 
-def _interval(row: Row, across: Axis, y: float) -> Iterator[str]:
+def _interval(row: Row, across: Axis, y: float, *, kind: str) -> Iterator[str]:
     title = f"<title>{escape(row.label)}: {escape(with_error(row.value, row.se))}</title>"
     if row.se:
         low, high = _extent(row, positive=across.log)[:2]
@@ -170,7 +171,7 @@ def _interval(row: Row, across: Axis, y: float) -> Iterator[str]:
         )
     if row.hollow is not None and math.isfinite(row.hollow):
         yield f'<circle class="hollow" cx="{across(row.hollow):.1f}" cy="{y:.1f}" r="3.5"/>'
-    yield f'<circle class="dot s1" cx="{across(row.value):.1f}" cy="{y:.1f}" r="4">{title}</circle>'
+    yield f'<circle class="{kind}" cx="{across(row.value):.1f}" cy="{y:.1f}" r="4">{title}</circle>'
 
 
 def _line(line: Line, across: Axis, ups: Axis, colour: int) -> Iterator[str]:

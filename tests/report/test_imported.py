@@ -1,7 +1,6 @@
 """Numbers that others recorded: shown beside a study's own, never evidence."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,8 +121,9 @@ def test_the_page_of_a_study_that_was_only_published(file: Path, tmp_path: Path)
     """Its numbers are drawn, though nothing is claimed: the file needs a title alone."""
     study = file.parent.name
     import_numbers(tmp_path, "json", [file], notify=lambda _: None)
-    (tmp_path / "reports" / study).mkdir(parents=True)
-    shutil.copy(file.with_name("claims.toml"), tmp_path / "reports" / study)
+    claims = tmp_path / "reports" / study / "claims.toml"
+    claims.parent.mkdir(parents=True)
+    claims.write_text('schema = 1\ntitle = "Published"\n', encoding="utf-8")
 
     (report,) = build(tmp_path, tmp_path / "reports")
 
