@@ -142,6 +142,10 @@ def num_candidates(drifting: Drifting) -> int:
     return chosen_from.num_candidates if chosen_from else drifting.num_positive
 
 
+REHEARSED_LEVELS = 20
+"""Enough for a sampler that visits every level to be rehearsed."""
+
+
 @frozen(kw_only=True)
 class LinearSchedule:
     """beta rises linearly (Ho et al. 2020)."""
@@ -159,7 +163,7 @@ class CosineSchedule:
 
     kind: ClassVar = "cosine"
 
-    num_levels: int = count(default=1000, least=2)
+    num_levels: int = count(default=1000, rehearsal=REHEARSED_LEVELS, least=2)
 
 
 NoiseSchedule = LinearSchedule | CosineSchedule
