@@ -38,6 +38,7 @@ from repro.spec.init import Mode, saved_steps
 from repro.spec.map_keys import MapKeys
 from repro.spec.network import Network
 from repro.spec.objective import Denoise, MaskedAutoencoding, NoiseSchedule, Objective
+from repro.spec.path import Cheapest
 from repro.spec.probe import Probe
 from repro.spec.sample import (
     DenoisingSampler,
@@ -191,7 +192,8 @@ def evaluated_steps(evaluate: Evaluate, spec: Spec) -> tuple[int | None, ...]:
 def probed_steps(probe: Probe, spec: Spec) -> tuple[int | None, ...]:
     """The checkpoints that a probe is put to; none if it looks at images that no network made."""
     sample = getattr(probe, "sample", None)
-    if spec.train is None or not isinstance(sample, FromCheckpoint | None):
+    asks = getattr(probe, "asks_network", True)
+    if spec.train is None or not asks or not isinstance(sample, FromCheckpoint | None):
         return (None,)
     return _steps_of(probe.checkpoints or Checkpoints(), saved_steps(spec))
 
@@ -361,15 +363,38 @@ def _sample(
     match sample:
         case FromCheckpoint(sampler=sampler):
             inputs += _network(training)
-            if part := _instrument(spec.objective, sampler):
-                inputs.append(_stage("calibrate", part, [], name=sampler.kind))
+            sample, heatmap = _with_heatmap(spec, sample, step, training=training)
+            yield from heatmap
+            if part := _instrument(spec.objective, sample.sampler):
+                inputs.append(_stage("calibrate", part, heatmap, name=sampler.kind))
                 yield inputs[-1]
+            inputs.extend(heatmap)
         case FromDataset(data=data):
             inputs.append(_prepare(data))
             yield inputs[-1]
         case _:
             pass
     yield _stage("sample", Sampling(sample=sample, checkpoint=step), inputs, name=name)
+
+
+def _with_heatmap(
+    spec: Spec, sample: FromCheckpoint, step: int | None, *, training: tuple[Stage, ...]
+) -> tuple[FromCheckpoint, tuple[Stage, ...]]:
+    """The samples and, if their path goes over a heatmap, the probe that measures it.
+
+    The name that finds the probe is for people: the kind stands for it in the id.
+    """
+    match sample.sampler:
+        case Heun(path=Cheapest(heatmap=wanted) as path):
+            probe = next(each for each in spec.probe if each.name == wanted)
+            unnamed = evolve(sample.sampler, path=evolve(path, heatmap=probe.kind))
+            own = probed_steps(probe, spec)
+            asked = evolve(probe, checkpoints=None if step is None else Checkpoints(steps=(step,)))
+            *_, stage = _probe(spec, asked, training)
+            named = stage if own == (step,) else evolve(stage, name=f"{probe.name}@{step}")
+            return evolve(sample, sampler=unnamed), (named,)
+        case _:
+            return sample, ()
 
 
 def _instrument(objective: Any, sampler: Any) -> Instrument | ScalesInstrument | None:

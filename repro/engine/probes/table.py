@@ -7,7 +7,9 @@ from repro.engine.probes.condition_map import condition_map
 from repro.engine.probes.denoising_collage import denoising_collage
 from repro.engine.probes.fixed_seed_grid import fixed_seed_grid
 from repro.engine.probes.forward_cost import forward_cost
+from repro.engine.probes.gaussian_path import gaussian_path
 from repro.engine.probes.hessian_trace import hessian_trace
+from repro.engine.probes.jacobian_heatmap import jacobian_heatmap
 from repro.engine.probes.label_sensitivity import label_sensitivity
 from repro.engine.probes.nearest_neighbours import nearest_neighbours
 from repro.engine.probes.point_cloud import point_cloud
@@ -22,13 +24,17 @@ from repro.spec.probes.denoising import (
     Reconstruction,
 )
 from repro.spec.probes.fixed_seed_grid import FixedSeedGrid
+from repro.spec.probes.gaussian_path import GaussianPath
 from repro.spec.probes.hessian_trace import HessianTrace
+from repro.spec.probes.jacobian_heatmap import JacobianHeatmap
 from repro.spec.probes.nearest_neighbours import NearestNeighbours
 from repro.spec.probes.point_cloud import PointCloud
 
 PROBES: Mapping[type, Probe] = {
     FixedSeedGrid: fixed_seed_grid,
+    GaussianPath: gaussian_path,
     HessianTrace: hessian_trace,
+    JacobianHeatmap: jacobian_heatmap,
     NearestNeighbours: nearest_neighbours,
     ClassGrid: class_grid,
     ConditionMap: condition_map,

@@ -27,7 +27,7 @@ def heun(spec: Heun, network: Network, batch: Batch, *, objective: Any) -> Tenso
     if not isinstance(objective, Edm):
         msg = f"sample: {spec.kind} needs a network of objective edm, got {objective.kind}"
         raise RunError(msg)
-    levels = table(spec.path, grid_of(spec), num_scales=num_scales(objective.codec))
+    levels = levels_of(spec, objective)
     states = integrate(
         denoiser(network, sigma_data=objective.sigma_data),
         started(spec, batch.noise().double(), levels),
@@ -36,6 +36,15 @@ def heun(spec: Heun, network: Network, batch: Batch, *, objective: Any) -> Tenso
         draw=lambda: batch.noise().double(),
     )
     return decode(objective.codec, states).float()
+
+
+def levels_of(spec: Heun, objective: Edm) -> Levels:
+    """The levels [steps, scales] that the sampler goes down.
+
+    Raises:
+        RunError: when the path is none for these scales, or not known yet.
+    """
+    return table(spec.path, grid_of(spec), num_scales=num_scales(objective.codec))
 
 
 def grid_of(spec: Heun) -> Grid:

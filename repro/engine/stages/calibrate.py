@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from repro.engine.calibrate import CalibrationResult, refuse_biased
 from repro.engine.calibrate import calibrate as calibrate_sampler
 from repro.engine.calibrate_heun import calibrate_heun, refuse_biased_heun
 from repro.engine.execution import Execution
+from repro.engine.stages.heatmap import settled
 from repro.ledger.records import Calibration
 from repro.spec import Stage
 from repro.spec.plan import Instrument, ScalesInstrument
@@ -21,6 +22,8 @@ def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         RunError: see `refuse_biased`; the finding is on record all the same.
     """
     part: Instrument | ScalesInstrument = stage.spec
+    if isinstance(part, ScalesInstrument):
+        part = evolve(part, sampler=settled(execution, stage, part.sampler))
     result = _calibrated(part)
     facts = asdict(result)
     execution.record(

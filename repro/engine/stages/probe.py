@@ -117,12 +117,15 @@ class RecordedSubject:
         return found, opened.facts
 
     def rests_on(self) -> Mapping[str, Any]:
-        """The file that a number of this probe rests on: the images it looked at, or weights."""
+        """The file that a number of this probe rests on: the images it looked at, or weights.
+
+        Nothing for a probe that has looked at neither: it then rests on what it leaves.
+        """
         if self._execution.inputs_of(self._stage, "sample"):
             sampled = self._execution.only_input(self._stage, "sample")
             artifact = self._execution.artifact(sampled, "samples")
             return {"samples": artifact.sha256, "pairing": artifact.facts["pairing"]}
-        return {"samples": sha256(self._weights())}
+        return {} if self.step is None else {"samples": sha256(self._weights())}
 
     def _trained(self) -> Stage:
         return self._execution.only_input(self._stage, "train")
@@ -153,7 +156,7 @@ def _record(
             num_samples=value.num,
             protocol_id=named,
             facts={"probe": stage.payload["probe"]["kind"], **found.facts},
-            **subject.rests_on(),
+            **(subject.rests_on() or {"samples": sha256(found.files[0].data)}),
         )
     )
 

@@ -4,20 +4,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from attrs import evolve
 from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import Tensor
 
 from repro import digest
+from repro.digest import canonical
 from repro.engine.checkpoint import load_weights
 from repro.engine.execution import Execution
 from repro.engine.latents.autoencoder import decode
 from repro.engine.probes.probe import SampleArrays
 from repro.engine.randomness import randomness_of
+from repro.engine.samplers.heun import levels_of
 from repro.engine.sampling import sample_images
 from repro.engine.sheet import sheet
 from repro.engine.stages.data import known_of, shape_seen, source_of
 from repro.engine.stages.encode import open_autoencoder
+from repro.engine.stages.heatmap import settled
 from repro.engine.stages.prepare import load_images
 from repro.engine.stages.select import checkpoint_of
 from repro.engine.stages.train import untrained, weights_at
@@ -26,6 +30,7 @@ from repro.ledger import store
 from repro.metrics.image_set import pairing
 from repro.spec import Stage
 from repro.spec.data import Latents
+from repro.spec.edm import Heun
 from repro.spec.plan import Sampling
 from repro.spec.sample import FromCheckpoint, FromDataset, UniformNoise
 
@@ -72,6 +77,7 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
     network = untrained(execution, trained)
     weights = weights_at(execution, trained, step)
     load_weights(network, weights, which=spec.weights)
+    spec = evolve(spec, sampler=settled(execution, stage, spec.sampler))
     with execution.progress.track(f"sample {stage.name}", spec.num_samples) as advance:
         made = sample_images(
             spec,
@@ -93,8 +99,26 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
             "checkpoint_step": step,
             "weights": digest.sha256(weights),
             **({} if made.sensitivity is None else {"label_sensitivity": made.sensitivity}),
+            **_path_facts(execution, stage, spec.sampler, trained.spec.objective),
         },
     )
+
+
+def _path_facts(
+    execution: Execution, stage: Stage, sampler: Any, objective: Any
+) -> Mapping[str, Any]:
+    """Keep the levels of a sampler that goes down a path; say where each scale ends."""
+    if not isinstance(sampler, Heun):
+        return {}
+    levels = levels_of(sampler, objective)
+    execution.keep(
+        stage,
+        store.put_bytes(execution.root, canonical({"sigmas": levels.tolist()})),
+        role="path",
+        name="path.json",
+        media_type="application/json",
+    )
+    return {"last_levels": levels[-1].tolist()}
 
 
 def decoder(execution: Execution, trained: Stage) -> Callable[[Tensor], Tensor] | None:

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from repro.spec.checks.evaluation import readers
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
 from repro.spec.edm import Edm, Heun, TorusPyramid, UNet2DSigma, num_scales
 from repro.spec.layout import Layout, doublings, holds_latents, holds_points, layout
-from repro.spec.path import CoarseToFine, LeadEach, MultiOffset, Path, Tabulated
-from repro.spec.problems import KeyPath, Problem
+from repro.spec.path import Cheapest, CoarseToFine, LeadEach, MultiOffset, Path, Tabulated
+from repro.spec.probes.gaussian_path import GaussianPath
+from repro.spec.probes.jacobian_heatmap import JacobianHeatmap
+from repro.spec.problems import KeyPath, Problem, choice
 from repro.spec.sample import FromCheckpoint
 from repro.spec.train import HalfLifeEma, ImageRampLr
 
@@ -92,11 +95,12 @@ def _sides_can_be_halved(spec: Spec) -> Iterator[Problem]:
 
 
 def _samplers_fit(spec: Spec) -> Iterator[Problem]:
-    for index, evaluate in enumerate(spec.evaluate):
-        path = ("evaluate", index, "sample", "sampler")
-        match evaluate.sample, spec.objective:
+    for place, reader in readers(spec):
+        path = (*place, "sample", "sampler")
+        match getattr(reader, "sample", None), spec.objective:
             case FromCheckpoint(sampler=Heun() as sampler), Edm() as objective:
                 yield from _heun_is_sound(sampler, objective, path)
+                yield from _heatmap_is_measured(sampler.path, spec, (*path, "path"))
             case FromCheckpoint(sampler=sampler), Edm():
                 msg = f"an edm objective cannot use {sampler.kind}, expected heun"
                 yield Problem((*path, "kind"), msg)
@@ -116,6 +120,46 @@ def _heun_is_sound(sampler: Heun, objective: Edm, path: KeyPath) -> Iterator[Pro
         yield Problem((*path, "prior"), msg)
     scales = num_scales(objective.codec)
     yield from _path_has_scales(sampler.path, scales, sampler.steps, (*path, "path"))
+
+
+def _heatmap_is_measured(path: Path | Any, spec: Spec, at: KeyPath) -> Iterator[Problem]:
+    if not isinstance(path, Cheapest):
+        return
+    maps = {each.name: each for each in spec.probe if isinstance(each, JacobianHeatmap)}
+    if path.heatmap not in maps:
+        msg = f"no probe {path.heatmap!r} of kind {JacobianHeatmap.kind}"
+        yield Problem((*at, "heatmap"), f"{msg}, {choice(path.heatmap, maps)}")
+
+
+def _gaussian_paths_are_sound(spec: Spec) -> Iterator[Problem]:
+    for index, probe in enumerate(spec.probe):
+        if not isinstance(probe, GaussianPath):
+            continue
+        place = ("probe", index)
+        match probe.sampler:
+            case Heun(path=Cheapest()):
+                msg = "its levels are not known without a network; expected another path"
+                yield Problem((*place, "sampler", "path", "kind"), msg)
+            case Heun(path=path, steps=steps):
+                yield from _path_has_scales(path, 2, steps, (*place, "sampler", "path"))
+            case sampler:
+                msg = f"steps down a path, expected heun, got {sampler.kind}"
+                yield Problem((*place, "sampler", "kind"), msg)
+        if probe.pixels % probe.factor:
+            msg = f"expected a divisor of pixels = {probe.pixels}, got {probe.factor}"
+            yield Problem((*place, "factor"), msg)
+
+
+def _heatmaps_have_scales(spec: Spec) -> Iterator[Problem]:
+    for index, probe in enumerate(spec.probe):
+        match probe, spec.objective:
+            case JacobianHeatmap(), Edm(codec=codec) if num_scales(codec) > 1:
+                pass
+            case JacobianHeatmap(), objective if objective is not None:
+                msg = "needs objective edm with a codec of several scales"
+                yield Problem(("probe", index, "kind"), msg)
+            case _:
+                pass
 
 
 def _path_has_scales(path: Path | Any, scales: int, steps: int, at: KeyPath) -> Iterator[Problem]:
@@ -167,6 +211,8 @@ CHECKS = (
     (("network", "objective"), _network_fits_objective),
     (("data", "objective"), _codec_fits_data),
     (("data", "network"), _sides_can_be_halved),
-    (("objective", "evaluate"), _samplers_fit),
+    (("objective", "evaluate", "probe"), _samplers_fit),
+    (("probe",), _gaussian_paths_are_sound),
+    (("objective", "probe"), _heatmaps_have_scales),
     (("objective", "train"), _images_are_counted),
 )

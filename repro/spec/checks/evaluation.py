@@ -93,7 +93,7 @@ def _own_references_hold_images(spec: Spec) -> Iterator[Problem]:
         yield from _reference_holds_images(evaluate.reference, ("evaluate", index, "reference"))
 
 
-def _readers(spec: Spec) -> Iterator[tuple[KeyPath, Any]]:
+def readers(spec: Spec) -> Iterator[tuple[KeyPath, Any]]:
     """Whatever has a name, reads checkpoints and may need samples: evaluations and probes."""
     for table in ("evaluate", "probe"):
         for index, reader in enumerate(getattr(spec, table)):
@@ -102,7 +102,7 @@ def _readers(spec: Spec) -> Iterator[tuple[KeyPath, Any]]:
 
 def _names_differ(spec: Spec) -> Iterator[Problem]:
     seen: dict[str, KeyPath] = {}
-    for path, reader in _readers(spec):
+    for path, reader in readers(spec):
         first = seen.setdefault(reader.name, path)
         if first != path:
             msg = f"{reader.name!r} is the name of {dotted(first)} already"
@@ -110,7 +110,7 @@ def _names_differ(spec: Spec) -> Iterator[Problem]:
 
 
 def _samples_can_be_made(spec: Spec) -> Iterator[Problem]:
-    for reader_path, reader in _readers(spec):
+    for reader_path, reader in readers(spec):
         path = (*reader_path, "sample")
         match getattr(reader, "sample", None):
             case FromCheckpoint() if spec.train is None:
@@ -139,7 +139,7 @@ def _images_suffice(data: Dataset, wanted: int, path: KeyPath, *, field: str) ->
 
 
 def _samplers_fit(spec: Spec) -> Iterator[Problem]:
-    for reader_path, reader in _readers(spec):
+    for reader_path, reader in readers(spec):
         sampler = getattr(getattr(reader, "sample", None), "sampler", None)
         path = (*reader_path, "sample", "sampler")
         match sampler, spec.objective:
@@ -186,7 +186,7 @@ def _least_samples(metric: Any) -> int:
 
 
 def _image_seeds_exist(spec: Spec) -> Iterator[Problem]:
-    for path, reader in _readers(spec):
+    for path, reader in readers(spec):
         sample = getattr(reader, "sample", None)
         end = getattr(sample, "seed", 0) + getattr(sample, "num_samples", 0)
         if end > NUM_SEEDS:
@@ -204,7 +204,7 @@ def _checkpoints_exist(spec: Spec) -> Iterator[Problem]:
         yield Problem(("train", "checkpoint_every"), msg)
         return
     existing = saved_steps(spec)
-    for path, reader in _readers(spec):
+    for path, reader in readers(spec):
         yield from _checkpoints_of(reader, existing, (*path, "checkpoints"))
 
 

@@ -14,7 +14,8 @@ from repro.spec.sample import FromCheckpoint
 
 def _something_is_probed(spec: Spec) -> Iterator[Problem]:
     for index, probe in enumerate(spec.probe):
-        if spec.train is None and getattr(probe, "sample", None) is None:
+        needs = getattr(probe, "asks_network", True) and getattr(probe, "sample", None) is None
+        if spec.train is None and needs:
             yield Problem(("probe", index), "asks a trained network, but there is no [train]")
 
 
