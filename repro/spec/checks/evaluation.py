@@ -237,7 +237,7 @@ def _checkpoints_of(reader: Any, existing: Sequence[int], path: KeyPath) -> Iter
 
 def _choices_can_be_made(spec: Spec) -> Iterator[Problem]:
     above: dict[str, Evaluate] = {}
-    for path, reader in _readers(spec):
+    for path, reader in readers(spec):
         if reader.checkpoints and (name := reader.checkpoints.best_of):
             place = (*path, "checkpoints", "best_of")
             if name not in above:
