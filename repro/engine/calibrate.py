@@ -19,6 +19,7 @@ A sampler passes when both errors are small, in units of the data's standard dev
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import torch
@@ -98,7 +99,7 @@ def refuse_biased(
     raise RunError(msg)
 
 
-class _Impulses:
+class Impulses:
     """Noise for a batch whose row 0 gets none; every further row gets 1 in just one draw."""
 
     def __init__(self, num_draws: int) -> None:
@@ -126,9 +127,9 @@ def _moments(sampler: DenoisingSampler, schedule: NoiseSchedule) -> tuple[float,
         return perfect(z, levels)
 
     samples = builder_of(sampler)(
-        _unclipped(sampler),
+        unclipped(sampler),
         counted,
-        _Impulses(schedule.num_levels),
+        Impulses(schedule.num_levels),
         objective=Denoise(prediction="epsilon", schedule=schedule),
     ).flatten()
     responses = samples[1:] - samples[0]
@@ -147,7 +148,7 @@ def _perfect_network(schedule: NoiseSchedule) -> Network:
     return epsilon
 
 
-def _unclipped(sampler: DenoisingSampler) -> DenoisingSampler:
+def unclipped(sampler: Any) -> Any:
+    """The sampler without clipping, which would not be affine."""
     changes = {"clip": False} if hasattr(sampler, "clip") else {}
-    unclipped: DenoisingSampler = attrs.evolve(sampler, **changes)  # type: ignore[arg-type]
-    return unclipped
+    return attrs.evolve(sampler, **changes)

@@ -19,7 +19,7 @@ from repro.metrics.image_set import set_digest
 from repro.metrics.protocol import protocol_facts, protocol_id
 from repro.report.archive import Archive
 from repro.report.rows import Calibration, Row
-from repro.spec.sample import FromCheckpoint
+from repro.spec.sample import FromCheckpoint, OneStep
 
 SMALLEST_DISTANCE = -1e-6
 """A Frechet distance below this is no rounding error."""
@@ -148,6 +148,8 @@ def calibrated(row: Row, archive: Archive, terms: Terms) -> str | None:
     purpose = archive.executions[row.execution_id].purpose
     if purpose != "run":
         return f"execution {row.execution_id} is a {purpose}, not a run"
+    if uncalibrated := _never_calibrated(row, archive):
+        return uncalibrated
     for stage in archive.upstream(row):
         if stage.kind == "calibrate" and "allow_biased" not in terms.deviations:
             found = archive.calibrations.get(stage.stage_id, ())
@@ -314,6 +316,17 @@ def _other_weights(row: Row, archive: Archive) -> str | None:
         loaded = _short(row.fact("sample", "weights"))
         return f"no checkpoint of step {step} with weights {loaded} is on record"
     return None
+
+
+def _never_calibrated(row: Row, archive: Archive) -> str | None:
+    """Whether steps were taken by a sampler that was held against nothing; one call takes none."""
+    sampling = archive.sampling(row)
+    sampler = getattr(sampling.spec.sample, "sampler", None)
+    if sampler is None or isinstance(sampler, OneStep):
+        return None
+    if any(stage.kind == "calibrate" for stage in archive.upstream(row)):
+        return None
+    return f"sampler {sampler.kind!r} was never held against a known answer"
 
 
 def _gave_known_answer(found: Calibration) -> bool:

@@ -121,6 +121,14 @@ class ScalesInstrument:
 
 
 @frozen(kw_only=True)
+class OwnInstrument:
+    """A sampler that an installed package brings, on the objective of the network it samples."""
+
+    sampler: Any
+    objective: Objective
+
+
+@frozen(kw_only=True)
 class Sampling:
     """A set of images; of a trained network, after `checkpoint` updates."""
 
@@ -397,13 +405,17 @@ def _with_heatmap(
             return sample, ()
 
 
-def _instrument(objective: Any, sampler: Any) -> Instrument | ScalesInstrument | None:
+def _instrument(
+    objective: Any, sampler: Any
+) -> Instrument | ScalesInstrument | OwnInstrument | None:
     """What must be calibrated before it samples."""
     match objective, sampler:
         case Denoise(schedule=schedule), sampler if not isinstance(sampler, OneStep):
             return Instrument(sampler=sampler, schedule=schedule)
         case Edm(codec=codec), Heun():
             return ScalesInstrument(sampler=sampler, num_scales=num_scales(codec))
+        case _ if hasattr(sampler, "allow_biased"):
+            return OwnInstrument(sampler=sampler, objective=objective)
         case _:
             return None
 

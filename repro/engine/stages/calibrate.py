@@ -8,11 +8,12 @@ from attrs import asdict, evolve
 from repro.engine.calibrate import CalibrationResult, refuse_biased
 from repro.engine.calibrate import calibrate as calibrate_sampler
 from repro.engine.calibrate_heun import calibrate_heun, refuse_biased_heun
+from repro.engine.calibrate_own import calibrate_own, refuse_biased_own
 from repro.engine.execution import Execution
 from repro.engine.stages.heatmap import settled
 from repro.ledger.records import Calibration
 from repro.spec import Stage
-from repro.spec.plan import Instrument, ScalesInstrument
+from repro.spec.plan import Instrument, OwnInstrument, ScalesInstrument
 
 
 def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
@@ -21,7 +22,7 @@ def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     Raises:
         RunError: see `refuse_biased`; the finding is on record all the same.
     """
-    part: Instrument | ScalesInstrument = stage.spec
+    part: Instrument | ScalesInstrument | OwnInstrument = stage.spec
     if isinstance(part, ScalesInstrument):
         part = evolve(part, sampler=settled(execution, stage, part.sampler))
     result = _calibrated(part)
@@ -38,13 +39,17 @@ def calibrate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
     match part:
         case ScalesInstrument(sampler=sampler):
             refuse_biased_heun(result, sampler)
+        case OwnInstrument(sampler=sampler):
+            refuse_biased_own(result, sampler)
         case Instrument(sampler=sampler, schedule=schedule):
             refuse_biased(result, sampler, schedule)
     return {"passed": result.passed, "allow_biased": part.sampler.allow_biased}
 
 
-def _calibrated(part: Instrument | ScalesInstrument) -> CalibrationResult:
+def _calibrated(part: Instrument | ScalesInstrument | OwnInstrument) -> CalibrationResult:
     match part:
+        case OwnInstrument(sampler=sampler, objective=objective):
+            return calibrate_own(sampler, objective)
         case ScalesInstrument(sampler=sampler, num_scales=num_scales):
             return calibrate_heun(sampler, num_scales=num_scales)
         case Instrument(sampler=sampler, schedule=schedule):
