@@ -28,6 +28,7 @@ from repro.engine.networks.conditional import unet2d_conditional
 from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.conv_generator import conv_generator
 from repro.engine.networks.dit import dit
+from repro.engine.networks.kl_autoencoder import kl_autoencoder
 from repro.engine.networks.mae import mae
 from repro.engine.networks.mlp import mlp
 from repro.engine.networks.unet2d import unet2d
@@ -37,6 +38,7 @@ from repro.engine.networks.unet_stl10 import unet_stl10
 from repro.engine.objectives.denoise import denoise
 from repro.engine.objectives.drifting import drifting
 from repro.engine.objectives.edm import edm
+from repro.engine.objectives.kl_autoencoding import kl_autoencoding
 from repro.engine.objectives.masked_autoencoding import masked_autoencoding
 from repro.engine.probes.table import PROBES
 from repro.engine.reals.table import REALS
@@ -44,6 +46,7 @@ from repro.engine.samplers.table import SAMPLERS
 from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.conditional import UNet2DConditional, UNetStl10
 from repro.spec.edm import Edm, UNet2DSigma
+from repro.spec.kl import KlAutoencoder, KlAutoencoding
 from repro.spec.network import ConvEncoder, ConvGenerator, Dit, Mae, Mlp, UNet2D
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.unet_cifar32 import UNetCifar32
@@ -70,11 +73,13 @@ BUILDERS: Mapping[type, Callable[..., Any]] = {
     UNetCifar32: unet_cifar32,
     UNet2DConditional: unet2d_conditional,
     UNetStl10: unet_stl10,
+    KlAutoencoder: kl_autoencoder,
     Mae: mae,
     ConvEncoder: conv_encoder,
     Drifting: lambda spec, given: drifting(
         spec, data=given.data, network_spec=given.network, encoder=given.encoder
     ),
+    KlAutoencoding: lambda spec, given: kl_autoencoding(spec, data=given.data),
     Denoise: lambda spec, given: denoise(spec, data=given.data),
     Edm: lambda spec, given: edm(spec, data=given.data),
     MaskedAutoencoding: lambda spec, given: masked_autoencoding(

@@ -1,6 +1,6 @@
 """What turns images into latents and back."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import frozen
 
@@ -12,6 +12,9 @@ from repro.spec.fields import (
     random_seed,
     widths,
 )
+
+if TYPE_CHECKING:
+    from repro.spec.document import Spec
 
 
 @frozen(kw_only=True)
@@ -56,4 +59,23 @@ class UntrainedAutoencoderKl:
     architecture: KlArchitecture = KlArchitecture()
 
 
-Autoencoder = AutoencoderKl | UntrainedAutoencoderKl
+@frozen(kw_only=True)
+class TrainedAutoencoderKl:
+    """One that another run trains (`from`, its spec file), with the averaged weights of its end.
+
+    The run's objective is `kl-autoencoding`; its stages join the plan.
+    """
+
+    kind: ClassVar = "trained"
+
+    run: "Spec"
+
+    @property
+    def architecture(self) -> KlArchitecture:
+        """The layers that the run trains; those of Stable Diffusion if it trains none."""
+        network: Any = self.run.network
+        found: KlArchitecture = getattr(network, "architecture", KlArchitecture())
+        return found
+
+
+Autoencoder = AutoencoderKl | UntrainedAutoencoderKl | TrainedAutoencoderKl

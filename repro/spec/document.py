@@ -4,6 +4,7 @@ from typing import Any
 
 from attrs import Attribute, field, frozen, resolve_types
 
+from repro.spec.autoencoder import TrainedAutoencoderKl
 from repro.spec.data import Dataset
 from repro.spec.encoder import Encoder, PretrainedEncoder
 from repro.spec.evaluate import Evaluate, Protocol, Reference, Select
@@ -50,4 +51,5 @@ class Spec:
 
 
 resolve_types(PretrainedEncoder, {"Spec": Spec})
+resolve_types(TrainedAutoencoderKl, {"Spec": Spec})
 resolve_types(Init, {"Spec": Spec})

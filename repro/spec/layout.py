@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from repro.spec.autoencoder import AutoencoderKl, UntrainedAutoencoderKl
+from repro.spec.autoencoder import AutoencoderKl, TrainedAutoencoderKl, UntrainedAutoencoderKl
 from repro.spec.data import (
     Bimodal,
     Checkerboard,
@@ -103,7 +103,11 @@ def holds_latents(data: Dataset | None) -> bool:
 def reduction(autoencoder: Any) -> int | None:
     """How often larger the sides of an image are than those of its latent; None if not known."""
     match autoencoder:
-        case AutoencoderKl(architecture=layers) | UntrainedAutoencoderKl(architecture=layers):
+        case (
+            AutoencoderKl(architecture=layers)
+            | UntrainedAutoencoderKl(architecture=layers)
+            | TrainedAutoencoderKl(architecture=layers)
+        ):
             return doublings(layers.channels)
         case _:
             return None

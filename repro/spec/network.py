@@ -24,6 +24,7 @@ from repro.spec.fields import (
     random_seed,
     widths,
 )
+from repro.spec.kl import KlAutoencoder
 from repro.spec.map_keys import MapKeys
 from repro.spec.unet_cifar32 import UNetCifar32
 
@@ -145,6 +146,7 @@ class Mae:
 Network = (
     ConvGenerator
     | Dit
+    | KlAutoencoder
     | Mae
     | Mlp
     | UNet2D

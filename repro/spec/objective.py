@@ -24,6 +24,7 @@ from repro.spec.fields import (
     positive,
     several,
 )
+from repro.spec.kl import KlAutoencoding
 from repro.spec.reals import NearestPositives, NoQueue, Queue
 from repro.spec.weighting import UniformWeighting, Weighting
 
@@ -221,4 +222,4 @@ class MaskedAutoencoding:
     classify: ClassifierTuning | None = None
 
 
-Objective = Drifting | Denoise | MaskedAutoencoding | Edm
+Objective = Drifting | Denoise | MaskedAutoencoding | Edm | KlAutoencoding

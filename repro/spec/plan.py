@@ -11,6 +11,7 @@ from typing import Any, Literal
 from attrs import evolve, field, frozen
 
 from repro import digest
+from repro.spec.autoencoder import TrainedAutoencoderKl
 from repro.spec.data import Dataset, Latents
 from repro.spec.document import SCHEMA, Spec
 from repro.spec.edm import Edm, Heun, num_scales
@@ -427,7 +428,20 @@ def _data(data: Dataset) -> Iterator[Stage]:
         return
     prepared = _prepare(data.images)
     yield prepared
-    yield _stage("encode", data, [prepared], name=f"{prepared.name}-latents")
+    if isinstance(data.autoencoder, TrainedAutoencoderKl):
+        below = tuple(_training(data.autoencoder.run))
+        yield from below
+        coder = TrainedAutoencoderKl(run=_only_training(data.autoencoder.run))
+        part = evolve(data, autoencoder=coder)
+        inputs = [prepared, trained_stage(below)]
+        yield _stage("encode", part, inputs, name=f"{prepared.name}-latents")
+    else:
+        yield _stage("encode", data, [prepared], name=f"{prepared.name}-latents")
+
+
+def _only_training(run: Spec) -> Spec:
+    """A run without what it measures, which decides nothing about what builds on its weights."""
+    return evolve(run, protocol=None, evaluate=(), select=None, reference=None, probe=())
 
 
 def _prepare(data: Dataset) -> Stage:

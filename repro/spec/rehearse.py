@@ -11,7 +11,12 @@ from typing import Any, TypeVar
 
 from attrs import evolve, fields, has
 
-from repro.spec.autoencoder import AutoencoderKl, KlArchitecture, UntrainedAutoencoderKl
+from repro.spec.autoencoder import (
+    AutoencoderKl,
+    KlArchitecture,
+    TrainedAutoencoderKl,
+    UntrainedAutoencoderKl,
+)
 from repro.spec.conditional import (
     RandomTable,
     UNet2DConditional,
@@ -73,7 +78,7 @@ def rehearsal(spec: Spec) -> Spec:
 
 def _small(value: Any, files: StandIn) -> Any:
     match value:
-        case PretrainedEncoder(run=run) | Init(run=run):
+        case PretrainedEncoder(run=run) | Init(run=run) | TrainedAutoencoderKl(run=run):
             return evolve(value, run=rehearsal(run))
         case LibraryEncoder():
             return OWN_ENCODER

@@ -1,9 +1,9 @@
 """Runs that a spec builds on: each is named by its spec file and becomes part of the spec.
 
-A table of kind `pretrained`, and the table `[init]`, say `from`, a path relative to the file that
-says it. The file is read here, with its own `extends`, and stands as plain data under `run` in the
-place of the path. So the identity of a run holds that of what it builds on, and a record of it can
-be read without the file.
+A table of kind `pretrained` or `trained`, and the table `[init]`, say `from`, a path relative to
+the file that says it. The file is read here, with its own `extends`, and stands as plain data under
+`run` in the place of the path. So the identity of a run holds that of what it builds on, and a
+record of it can be read without the file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,15 @@ from attrs import frozen
 
 from repro.errors import SpecError
 from repro.spec import toml
+from repro.spec.autoencoder import TrainedAutoencoderKl
 from repro.spec.compose import Data, Place, guard, shown_place
 from repro.spec.document import Spec
 from repro.spec.encoder import PretrainedEncoder
 from repro.spec.problems import KeyPath, dotted, shown
 from repro.spec.structure import dump
+
+BUILT_ON = (PretrainedEncoder.kind, TrainedAutoencoderKl.kind)
+"""The kinds of table that name a run; so does `[init]`, which has no kind."""
 
 PlaceOf = Callable[[KeyPath], Place | None]
 """Where a key was set."""
@@ -82,4 +86,4 @@ class Upstreams:
 
 def _names_a_run(table: Mapping[str, Any], path: KeyPath) -> bool:
     """Whether a table names the run that it builds on by a file that is yet to be read."""
-    return "run" not in table and (path == ("init",) or table.get("kind") == PretrainedEncoder.kind)
+    return "run" not in table and (path == ("init",) or table.get("kind") in BUILT_ON)

@@ -81,8 +81,7 @@ def fidelity(
     images: NDArray[np.uint8], restored: NDArray[np.uint8], level: int, *, snr: float
 ) -> tuple[Value, ...]:
     """The mean peak signal-to-noise ratio of bytes [N, H, W, C], and the schedule's own ratio."""
-    pairs = zip(images.astype(np.float64), restored.astype(np.float64), strict=True)
-    ratios = [10 * math.log10(255**2 / max(1e-10, float(np.mean((a - b) ** 2)))) for a, b in pairs]
+    ratios = peak_ratios(images, restored)
     num = len(ratios)
     error = float(np.std(ratios, ddof=1)) / math.sqrt(num) if num > 1 else None
     return (
@@ -96,6 +95,12 @@ def fidelity(
         ),
         Value(metric=f"snr/{level}", value=snr, num=1),
     )
+
+
+def peak_ratios(images: NDArray[np.uint8], restored: NDArray[np.uint8]) -> list[float]:
+    """The peak signal-to-noise ratio of each of *restored* [N, H, W, C], in dB."""
+    pairs = zip(images.astype(np.float64), restored.astype(np.float64), strict=True)
+    return [10 * math.log10(255**2 / max(1e-10, float(np.mean((a - b) ** 2)))) for a, b in pairs]
 
 
 def _snr(forward: Any, level: int) -> float:

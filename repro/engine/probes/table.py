@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from repro.engine.probes.autoencoding import autoencoding
 from repro.engine.probes.class_grid import class_grid
 from repro.engine.probes.condition_map import condition_map
 from repro.engine.probes.denoising_collage import denoising_collage
@@ -16,6 +17,7 @@ from repro.engine.probes.point_cloud import point_cloud
 from repro.engine.probes.probe import Probe
 from repro.engine.probes.reconstruction import reconstruction
 from repro.spec.probes.denoising import (
+    Autoencoding,
     ClassGrid,
     ConditionMap,
     DenoisingCollage,
@@ -36,6 +38,7 @@ PROBES: Mapping[type, Probe] = {
     HessianTrace: hessian_trace,
     JacobianHeatmap: jacobian_heatmap,
     NearestNeighbours: nearest_neighbours,
+    Autoencoding: autoencoding,
     ClassGrid: class_grid,
     ConditionMap: condition_map,
     DenoisingCollage: denoising_collage,

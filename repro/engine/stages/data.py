@@ -6,7 +6,7 @@ from typing import Any
 from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.edm.codec import seen_shape
 from repro.engine.execution import Execution
-from repro.engine.stages.encode import load_latents
+from repro.engine.stages.latents import load_latents
 from repro.engine.stages.prepare import load
 from repro.errors import RunError
 from repro.spec import Stage

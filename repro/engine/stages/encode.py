@@ -11,33 +11,39 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from repro.engine.builders import builder_of
-from repro.engine.datasets import EncodedImages, Images
+from repro.engine.checkpoint import load_weights
+from repro.engine.datasets import Images
 from repro.engine.determinism import deterministic
 from repro.engine.enlarge import enlarged
 from repro.engine.execution import Execution
 from repro.engine.latents import autoencoder as coder
-from repro.engine.latents.shards import Manifest, encode_manifest, encode_shard, open_shards
+from repro.engine.latents.shards import Manifest, encode_manifest, encode_shard
 from repro.engine.objectives.images import signed
 from repro.engine.progress import Advance
 from repro.engine.seeds import seeded
+from repro.engine.stages.latents import MANIFEST, SHARDS
 from repro.engine.stages.prepare import load_images
 from repro.engine.stages.resume import note_other_place
+from repro.engine.stages.train import untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import history, store
 from repro.ledger.records import Artifact
 from repro.spec import Stage
+from repro.spec.autoencoder import TrainedAutoencoderKl
 from repro.spec.data import Latents
 
 SHARD_IMAGES = 1024
 """Of 32 x 32 x 4 latents with flips, 32 MiB: what an interruption may cost."""
 
+LEAST_STD, MOST_STD = 0.5, 2.0
+"""Where the deviation of latents may lie; a factor that was forgotten puts it far outside."""
+
 BATCH_SIZE = 8
 """Network inputs at once, always: kernels round by it."""
-
-SHARDS, MANIFEST = "latents", "manifest"
 
 
 def encode(execution: Execution, stage: Stage) -> Mapping[str, Any]:
@@ -56,6 +62,7 @@ def encode(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         note_other_place(execution, stage, saved.execution_id, saved.provenance, after=after)
     kept += _encoded(execution, stage, images, first=len(kept))
     shape = kept[0].facts["shape"]
+    scale = _scale(execution, stage, kept)
     manifest = Manifest(
         shape=tuple(shape),
         num_classes=images.num_classes,
@@ -76,28 +83,50 @@ def encode(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         "num_images": len(images.labels),
         "shape": shape,
         "num_shards": len(kept),
+        **scale,
         "resumed_from": saved.execution_id if saved and kept else None,
     }
 
 
-def load_latents(execution: Execution, stage: Stage) -> EncodedImages:
-    """What a finished encode stage left, every shard held to its digest once an execution."""
-    if stage.stage_id not in execution.datasets:
-        shards = [each for each in execution.done[stage.stage_id].artifacts if each.role == SHARDS]
-        with execution.progress.track(f"verify {stage.name}", len(shards)) as advance:
-            paths = []
-            for each in sorted(shards, key=lambda shard: shard.name):
-                paths.append(store.check(execution.root, each.sha256))
-                advance(1)
-        manifest = execution.path_of(stage, MANIFEST)
-        execution.datasets[stage.stage_id] = open_shards(manifest, paths)
-    data: EncodedImages = execution.datasets[stage.stage_id]
-    return data
-
-
-def open_autoencoder(execution: Execution, spec: Latents) -> Any:
-    """The autoencoder of a data set of latents, on the execution's device."""
+def open_autoencoder(execution: Execution, stage: Stage) -> Any:
+    """The autoencoder of an encode stage, frozen, on the execution's device."""
+    if trained := execution.inputs_of(stage, "train"):
+        network = untrained(execution, trained[0])
+        weights = weights_at(execution, trained[0], trained[0].spec.train.steps)
+        load_weights(network, weights, which="ema")
+        return network.eval().requires_grad_(requires_grad=False)
+    spec: Latents = stage.spec
     return builder_of(spec.autoencoder)(spec.autoencoder).to(execution.device)
+
+
+def _scale(execution: Execution, stage: Stage, shards: Sequence[Artifact]) -> Mapping[str, float]:
+    """Mean and deviation of the latents of the first shard, and what decoding loses of eight.
+
+    `round_trip_error` is the root mean square of encode(decode(z)) - z, against that of z.
+
+    Raises:
+        RunError: another spec trains the autoencoder, and its latents are far from the deviation of
+            1 that networks and schedules are made for; of files, that is only said.
+    """
+    spec: Latents = stage.spec
+    latents = load_file(store.check(execution.root, shards[0].sha256))["latents"]
+    std = float(latents.std())
+    if not execution.rehearsal and not LEAST_STD <= std <= MOST_STD:
+        msg = (
+            f"{stage.name}: latents times scaling_factor = {spec.scaling_factor:g} have a standard "
+            f"deviation of {std:.3g}, expected {LEAST_STD} to {MOST_STD}; with "
+            f"data.scaling_factor = {spec.scaling_factor / std:.3g} it would be 1"
+        )
+        if isinstance(spec.autoencoder, TrainedAutoencoderKl):
+            raise RunError(msg)
+        execution.progress.notify(msg)
+    network = open_autoencoder(execution, stage)
+    z = torch.from_numpy(latents[:BATCH_SIZE, 0]).to(execution.device)
+    with deterministic(), torch.inference_mode():
+        images = coder.decode(network, z, scaling_factor=spec.scaling_factor)
+        again = spec.scaling_factor * network.encode(images).latent_dist.mean
+        lost = float((again - z).square().mean().sqrt() / z.square().mean().sqrt())
+    return {"mean": float(latents.mean()), "std": std, "round_trip_error": lost}
 
 
 def _whole(shards: Iterable[Artifact]) -> list[Artifact]:
@@ -112,7 +141,7 @@ def _encoded(execution: Execution, stage: Stage, images: Images, *, first: int) 
         RunError: a latent is not finite.
     """
     num = len(images.labels)
-    network = open_autoencoder(execution, stage.spec)
+    network = open_autoencoder(execution, stage)
     made = []
     with execution.progress.track(f"encode {stage.name}", num) as advance:
         advance(min(num, first * SHARD_IMAGES), "resumed" if first else "")

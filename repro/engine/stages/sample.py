@@ -127,7 +127,7 @@ def decoder(execution: Execution, trained: Stage) -> Callable[[Tensor], Tensor] 
     if source.kind != "encode":
         return None
     spec: Latents = source.spec
-    autoencoder = open_autoencoder(execution, spec)
+    autoencoder = open_autoencoder(execution, source)
     return lambda latents: decode(autoencoder, latents, scaling_factor=spec.scaling_factor)
 
 

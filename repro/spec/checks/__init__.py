@@ -15,6 +15,7 @@ from repro.spec.checks import (
     encoder,
     evaluation,
     init,
+    kl,
     latents,
     probes,
     training,
@@ -51,6 +52,7 @@ def _upstream_is_sound(spec: Spec) -> Iterator[Problem]:
 CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("train", "evaluate", "reference", "probe"), _something_to_do),
     *latents.CHECKS,
+    *kl.CHECKS,
     *training.CHECKS,
     *conditional.CHECKS,
     *edm.CHECKS,

@@ -92,6 +92,24 @@ class ForwardCost(OfCheckpoints):
     repeats: int = count(default=10, rehearsal=2)
 
 
+@frozen(kw_only=True)
+class Autoencoding(OfCheckpoints):
+    """What an autoencoder restores of images, and the scale of its latents.
+
+    One over `latent_std` is the `scaling_factor` of data that are made of them.
+    """
+
+    kind: ClassVar = "autoencoding"
+
+    num_images: int = count(default=64, rehearsal=4)
+
+
 Diagnostic = (
-    DenoisingCollage | ClassGrid | Reconstruction | LabelSensitivity | ConditionMap | ForwardCost
+    Autoencoding
+    | DenoisingCollage
+    | ClassGrid
+    | Reconstruction
+    | LabelSensitivity
+    | ConditionMap
+    | ForwardCost
 )
