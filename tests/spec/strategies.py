@@ -21,6 +21,17 @@ from repro.spec.data import (
     StandIn,
     SwissRoll,
 )
+from repro.spec.edm import (
+    Churn,
+    Codec,
+    Edm,
+    Heun,
+    Identity,
+    LogNormalNoise,
+    TorusPyramid,
+    UNet2DSigma,
+    num_scales,
+)
 from repro.spec.encoder import (
     LibraryEncoder,
     Member,
@@ -56,6 +67,7 @@ from repro.spec.objective import (
     PowerLawAlpha,
     TableAlpha,
 )
+from repro.spec.path import Arctan, Lead, LeadEach, MatchedLead, Ratio, Sync, Truncated
 from repro.spec.reals import Banks, NearestPositives, NoQueue
 from repro.spec.sample import (
     AdjacentStrided,
@@ -391,7 +403,55 @@ def denoising(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@st.composite
+def edm_denoising(draw: st.DrawFn) -> dict[str, Any]:
+    groups = draw(st.integers(1, 32))
+    widths = draw(st.lists(st.integers(1, 8), min_size=1, max_size=3))
+    codecs: list[Codec] = [Identity(), TorusPyramid(), TorusPyramid(factors=(1, 4))]
+    codec = draw(st.sampled_from(codecs))
+    return {
+        "data": draw(st.sampled_from([Cifar10(), Digits(), FashionMnist()])),
+        "network": UNet2DSigma(
+            num_scales=num_scales(codec),
+            channels=tuple(groups * width for width in widths),
+            attention=tuple(draw(st.booleans()) for _ in widths),
+            norm_groups=groups,
+        ),
+        "objective": Edm(
+            codec=codec,
+            sigma_data=draw(POSITIVE),
+            noise=LogNormalNoise(coupled=draw(st.booleans())),
+            flip=draw(st.booleans()),
+        ),
+    }
+
+
+def heuns(objective: Edm) -> st.SearchStrategy[Any]:
+    """Down any path that as many scales have."""
+    ahead = st.integers(0, 20)
+    paths: list[st.SearchStrategy[Any]] = [
+        st.just(Sync()),
+        *(st.builds(kind, ahead=ahead) for kind in (Lead, Truncated, MatchedLead)),
+        st.builds(Ratio, ratio=st.floats(1, 9)),
+        st.builds(Arctan, scale=POSITIVE),
+    ]
+    scales = num_scales(objective.codec)
+    if scales > 1:
+        paths.append(st.tuples(*[ahead] * (scales - 1)).map(lambda each: LeadEach(ahead=each)))
+    circle = isinstance(objective.codec, TorusPyramid)
+    return st.builds(
+        Heun,
+        steps=st.integers(2, 100),
+        path=st.one_of(paths),
+        prior=st.sampled_from(["gaussian", "unit-circle"] if circle else ["gaussian"]),
+        churn=st.none() | st.builds(Churn, amount=POSITIVE),
+        allow_biased=st.booleans(),
+    )
+
+
 def samplers(objective: Any) -> st.SearchStrategy[Any]:
+    if isinstance(objective, Edm):
+        return heuns(objective)
     if isinstance(objective, Drifting):
         return st.builds(OneStep, alpha=POSITIVE)
     steps = st.integers(1, 1000)
@@ -467,6 +527,7 @@ def specs(draw: st.DrawFn) -> Spec:
         | drifting_on_images()
         | drifting_on_points()
         | denoising()
+        | edm_denoising()
         | conditional_denoising()
         | (st.sampled_from([Cifar10(), FashionMnist()]) | latents()).flatmap(
             lambda data: masked_autoencoding(data=data)
