@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -57,8 +57,37 @@ SOURCES: Mapping[Any, tuple[str, str]] = {
 }
 """Where each class comes from, and in which order."""
 
+CHOOSING = ('"select":{', '"best_of":')
+"""What a canonical spec holds that chooses among its own measurements."""
+
 Staged = TypeVar("Staged", Row, File, Checkpoint, Calibration, Event)
 Record = TypeVar("Record")
+Made_co = TypeVar("Made_co", covariant=True)
+Values = tuple[Any, ...]
+
+
+class _Grouped(Mapping[str, Made_co]):
+    """Rows of a large ledger by a name; those of a name are made when they are asked for."""
+
+    def __init__(
+        self, raw: Mapping[str, Sequence[Values]], make: Callable[[Sequence[Values]], Made_co]
+    ) -> None:
+        self._raw = raw
+        self._make = make
+        self._known: dict[str, Made_co] = {}
+
+    def __getitem__(self, name: str) -> Made_co:
+        if name not in self._known:
+            if name not in self._raw:
+                raise KeyError(name)
+            self._known[name] = self._make(self._raw[name])
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
 
 
 @frozen(kw_only=True)
@@ -133,10 +162,10 @@ class Archive:
     @cached_property
     def provenance(self) -> Mapping[str, Mapping[str, Provenance]]:
         """What is known of an execution's code, machine and environment, by provider."""
-        by_execution: dict[str, dict[str, Provenance]] = defaultdict(dict)
-        for each in self._read(Provenance):
-            by_execution[each.execution_id][each.provider] = each
-        return by_execution
+        return _Grouped(
+            self._raw(Provenance, by="execution_id"),
+            lambda rows: {each.provider: each for each in self._made(Provenance, rows)},
+        )
 
     def plan(self, execution_id: str) -> Mapping[str, Stage]:
         """The stages of an execution's run, from its recorded spec.
@@ -167,11 +196,16 @@ class Archive:
             )
         return self._specs[key]
 
-    @cached_property
-    def unreadable(self) -> Mapping[str, str]:
-        """The executions whose plan cannot be read, and why; they prove nothing, for or against."""
+    def unreadable(self, studies: Iterable[str] = ()) -> Mapping[str, str]:
+        """The executions whose plan cannot be read, and why; they prove nothing, for or against.
+
+        With *studies*, of these alone, and of those that name none.
+        """
+        wanted = {"", *studies}
         found = {}
-        for execution_id in self.executions:
+        for execution_id, execution in self.executions.items():
+            if studies and execution.study not in wanted:
+                continue
             try:
                 self._spec(execution_id)
             except SpecError as error:
@@ -405,8 +439,7 @@ class Archive:
         It is derived from the plans and the values, whatever was recorded of the choice.
         """
         found = {}
-        readable = (each for each in self.executions if each not in self.unreadable)
-        for execution_id in (each for each in readable if self._selects(each)):
+        for execution_id in filter(self._selects, self.executions):
             for stage in self.plan(execution_id).values():
                 if stage.kind == "select" and stage.stage_id not in found:
                     row = self._best(stage)
@@ -415,7 +448,13 @@ class Archive:
         return tuple(found.values())
 
     def _selects(self, execution_id: str) -> bool:
-        spec = self._spec(execution_id)
+        recorded = self.executions[execution_id].canonical_spec or ""
+        if not any(mark in recorded for mark in CHOOSING):  # most do not, and reading takes time
+            return False
+        try:
+            spec = self._spec(execution_id)
+        except SpecError:
+            return False
         if spec is None:
             return False
         choices = [each.checkpoints for each in (*spec.evaluate, *spec.probe) if each.checkpoints]
@@ -550,11 +589,19 @@ class Archive:
             return ()
 
     def _by_stage(self, class_: type[Staged]) -> Mapping[str, Sequence[Staged]]:
-        by_stage: dict[str, list[Staged]] = defaultdict(list)
-        for each in self._read(class_):
-            if each.stage_id is not None:
-                by_stage[each.stage_id].append(each)
-        return by_stage
+        return _Grouped(
+            self._raw(class_, by="stage_id"), lambda rows: tuple(self._made(class_, rows))
+        )
+
+    def _raw(self, class_: type, *, by: str) -> Mapping[str, Sequence[Values]]:
+        """The rows of a class as the ledger gives them, by one of their columns."""
+        table = self._tables[class_]
+        at = table.columns.index(by)
+        found: dict[str, list[Values]] = defaultdict(list)
+        for row in table.rows:
+            if row[at] is not None:
+                found[row[at]].append(row)
+        return found
 
     def _as_it_ended(self, execution: Execution) -> Execution:
         """A killed execution left no seal to say so; its machine, or its silence, does."""
@@ -565,9 +612,12 @@ class Archive:
         return execution
 
     def _read(self, class_: type[Record]) -> Iterator[Record]:
+        return self._made(class_, self._tables[class_].rows)
+
+    def _made(self, class_: type[Record], rows: Iterable[Values]) -> Iterator[Record]:
         table = self._tables[class_]
         decoders = [orjson.loads if type_ == "JSON" else _same for type_ in table.types]
-        for row in table.rows:
+        for row in rows:
             yield class_(
                 **{
                     name: value if value is None else decode(value)

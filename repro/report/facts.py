@@ -16,6 +16,7 @@ from repro.report.gate import RULES
 from repro.report.journal import Dates
 from repro.report.rounding import with_error, with_sign
 from repro.report.rows import Row
+from repro.report.sides import Study
 from repro.report.tables import Denominator, Entry, Table
 from repro.report.verdict import Judgement
 
@@ -89,11 +90,11 @@ def of_denominator(denominator: Denominator) -> Facts:
     return asdict(denominator)
 
 
-def of_unreadable(archive: Archive) -> list[Facts]:
-    """The executions whose plan cannot be read: nothing was taken from them."""
+def of_unreadable(study: Study, archive: Archive) -> list[Facts]:
+    """The executions of a study whose plan cannot be read: nothing was taken from them."""
     return [
         {"execution_id": execution_id, "reason": reason}
-        for execution_id, reason in archive.unreadable.items()
+        for execution_id, reason in archive.unreadable(tables.folders(study)).items()
     ]
 
 

@@ -345,7 +345,7 @@ def _gave_known_answer(found: Calibration) -> bool:
 
 def _unknown_code(archive: Archive, execution_id: str) -> str | None:
     """Why nobody could tell which code ran, if so: it is neither committed nor stored."""
-    known = archive.provenance[execution_id]
+    known = archive.provenance.get(execution_id, {})
     if "source" in known and (kept := known["source"].value.get("artifacts", {})):
         if known["source"].status != "ok":
             return f"its code is not wholly known: {known['source'].reason}"

@@ -158,7 +158,7 @@ def _facts(
         "refused": [facts.key(each.row) for each in tables.refused(entries)],
         "imported": imported(archive.root, name),
         "denominator": facts.of_denominator(tables.denominator(study, archive)),
-        "unreadable": facts.of_unreadable(archive),
+        "unreadable": facts.of_unreadable(study, archive),
         "measurements": measurements,
         "executions": facts.of_executions(executions, archive),
         "trainings": tables.trainings(study),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
 
+from repro.ledger.database import query
 from repro.metrics.standard import MIN_SAMPLES
 from repro.report import gate
 from repro.report.archive import Archive
@@ -14,6 +15,10 @@ from repro.report.rows import Row
 from repro.report.sides import Study
 from repro.spec import run_id, stages
 
+EVALUATIONS = """
+SELECT count(DISTINCT stage_id) FROM stage_events
+WHERE stage_kind = 'evaluate' AND list_contains(?, execution_id)
+"""
 PAPER_SAMPLES = 50_000
 PAPER_GRADE = "paper-comparable"
 INTERNAL_SAMPLES = 10_000
@@ -122,17 +127,12 @@ def refused(found: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def denominator(study: Study, archive: Archive) -> Denominator:
     """Count everything that was started in the folders that the study's specs lie in."""
-    folders = {path.absolute().parent.name for path in study.paths.values()}
-    own = [each for each in archive.executions.values() if each.study in folders]
+    named = folders(study)
+    own = [each for each in archive.executions.values() if each.study in named]
     started = [each for each in own if each.purpose == "run"]
-    ids = {each.execution_id for each in started}
     outcomes = [each.outcome for each in started]
-    events = (each for every in archive.events.values() for each in every)
-    evaluations = {
-        each.stage_id
-        for each in events
-        if each.stage_kind == "evaluate" and each.execution_id in ids
-    }
+    ids = [each.execution_id for each in started]
+    ((num_evaluations,),) = query(archive.root, EVALUATIONS, [ids]).rows
     return Denominator(
         runs=len({each.run_id for each in started}),
         runs_done=len({each.run_id for each in started if each.outcome == "done"}),
@@ -141,9 +141,14 @@ def denominator(study: Study, archive: Archive) -> Denominator:
         executions_failed=outcomes.count("failed"),
         executions_interrupted=outcomes.count("interrupted"),
         executions_open=outcomes.count("open"),
-        evaluations=len(evaluations),
+        evaluations=num_evaluations,
         rehearsals=sum(each.purpose == "rehearsal" for each in own),
     )
+
+
+def folders(study: Study) -> set[str]:
+    """The folders that the study's specs lie in, as executions record them."""
+    return {path.absolute().parent.name for path in study.paths.values()}
 
 
 def trainings(study: Study) -> dict[str, str]:

@@ -244,7 +244,7 @@ def test_a_plan_that_cannot_be_read_refuses_nothing_else(project: Project):
     archive = Archive(project.root)
 
     assert rules(project.row("sound", archive), archive) == []
-    assert list(archive.unreadable) == [segment.execution_id]
+    assert list(archive.unreadable()) == [segment.execution_id]
 
 
 @pytest.mark.parametrize("role", ["samples", "features", "influence", "reference"])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro.ledger.database import query
+from repro.report import tables
 from repro.report.archive import Archive
 from repro.report.rows import Execution
 from repro.report.sides import Study
@@ -40,7 +41,7 @@ def of_study(study: Study, archive: Archive) -> list[dict[str, Any]]:
 
 def going_on(study: Study, archive: Archive) -> list[dict[str, Any]]:
     """The executions of the study's folders that have no seal: how far each came, and how fast."""
-    folders = {path.absolute().parent.name for path in study.paths.values()}
+    folders = tables.folders(study)
     unsealed = {
         each.execution_id: each
         for each in archive.executions.values()
