@@ -185,6 +185,25 @@ def sides(claim: Claim) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*own, *among)))
 
 
+def only_beside(said: ClaimsFile, study: str) -> frozenset[str]:
+    """The specs of other studies of which controls and plots alone speak."""
+    spoken = (side for claim in said.claims for side in sides(claim))
+    chosen = (
+        side
+        for each in said.recommendations
+        for side in (*each.checkpoints, *each.settings, each.confirmed, each.alternate)
+        if side
+    )
+    own = {side.partition(":")[0] for side in (*spoken, *chosen)}
+    if said.deviations:
+        own |= {said.deviations.published, *said.deviations.ours}
+    controls = (control for claim in said.claims for control in claim.controls)
+    shown = (side for each in controls for side in (each.side, each.than) if side)
+    drawn = (side for plot in said.plots for series in plot.series for side in series.sides)
+    named = {side.partition(":")[0] for side in (*shown, *drawn)} - own
+    return frozenset(each for each in named if Path(said.specs[each].path).parent.name != study)
+
+
 def _refused(path: Path, source: str, found: Iterator[Problem] | Sequence[Problem]) -> ClaimError:
     lines = toml.lines(source)
     return ClaimError(*dict.fromkeys(_line(path, problem, lines) for problem in found))

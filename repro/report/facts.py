@@ -94,7 +94,7 @@ def of_unreadable(study: Study, archive: Archive) -> list[Facts]:
     """The executions of a study whose plan cannot be read: nothing was taken from them."""
     return [
         {"execution_id": execution_id, "reason": reason}
-        for execution_id, reason in archive.unreadable(tables.folders(study)).items()
+        for execution_id, reason in archive.unreadable(study.folders).items()
     ]
 
 

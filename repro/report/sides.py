@@ -26,6 +26,19 @@ class Study:
     """Why a spec could not be read, by its name."""
     commands: Mapping[str, str]
     """What runs a spec, by its name."""
+    beside: frozenset[str] = frozenset()
+    """The specs of other studies, of which controls and plots alone speak."""
+
+    @property
+    def own(self) -> Mapping[str, tuple[Spec, ...]]:
+        """The runs of the study's own specs."""
+        return {name: runs for name, runs in self.runs.items() if name not in self.beside}
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """The folders of the study's own specs, as executions record them."""
+        own = (path for name, path in self.paths.items() if name not in self.beside)
+        return frozenset(path.absolute().parent.name for path in own)
 
 
 @frozen(kw_only=True)
@@ -43,8 +56,8 @@ class Side:
         return tuple(run_id(spec) for spec in self.runs)
 
 
-def read_specs(named: Mapping[str, Subject], folder: Path) -> Study:
-    """Load every spec that a claims file in *folder* names."""
+def read_specs(named: Mapping[str, Subject], folder: Path, *, beside: Iterable[str] = ()) -> Study:
+    """Load every spec that a claims file in *folder* names; those *beside* are not its own."""
     paths, runs, problems, commands = {}, {}, {}, {}
     for name, subject in named.items():
         paths[name] = Path(os.path.relpath(folder / subject.path))
@@ -55,7 +68,9 @@ def read_specs(named: Mapping[str, Subject], folder: Path) -> Study:
             runs[name] = load(paths[name], overrides=subject.overrides)
         except SpecError as error:
             problems[name] = str(error)
-    return Study(paths=paths, runs=runs, problems=problems, commands=commands)
+    return Study(
+        paths=paths, runs=runs, problems=problems, commands=commands, beside=frozenset(beside)
+    )
 
 
 def labels(study: Study) -> dict[str, str]:

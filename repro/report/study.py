@@ -100,7 +100,7 @@ def _report(archive: Archive, folder: Path, progress: Progress | None) -> StudyR
     except ClaimError as error:
         problems = tuple(error.problems)
         return StudyReport(name=folder.name, page=folder / pages.HTML, problems=problems)
-    study = sides.read_specs(said.specs, folder)
+    study = sides.read_specs(said.specs, folder, beside=claims.only_beside(said, folder.name))
     judgements, entries = _judged(said, study, archive, progress, label=f"judge {folder.name}")
     told = _facts(folder.name, said, study, archive, judgements=judgements, entries=entries)
     if said.documents:

@@ -127,8 +127,7 @@ def refused(found: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def denominator(study: Study, archive: Archive) -> Denominator:
     """Count everything that was started in the folders that the study's specs lie in."""
-    named = folders(study)
-    own = [each for each in archive.executions.values() if each.study in named]
+    own = [each for each in archive.executions.values() if each.study in study.folders]
     started = [each for each in own if each.purpose == "run"]
     outcomes = [each.outcome for each in started]
     ids = [each.execution_id for each in started]
@@ -146,16 +145,11 @@ def denominator(study: Study, archive: Archive) -> Denominator:
     )
 
 
-def folders(study: Study) -> set[str]:
-    """The folders that the study's specs lie in, as executions record them."""
-    return {path.absolute().parent.name for path in study.paths.values()}
-
-
 def trainings(study: Study) -> dict[str, str]:
     """The training of each run, by stage id, with a name for people."""
     return {
         stage.stage_id: spec.title or name
-        for name, runs in study.runs.items()
+        for name, runs in study.own.items()
         for spec in runs
         for stage in stages(spec)
         if stage.kind == "train"
@@ -174,7 +168,7 @@ def grade(row: Row, archive: Archive) -> str:
 
 def _evaluations(study: Study) -> list[str]:
     """The stage ids of every evaluation, in the order of the specs."""
-    specs = {run_id(spec): spec for runs in study.runs.values() for spec in runs}
+    specs = {run_id(spec): spec for runs in study.own.values() for spec in runs}
     found = (stage for spec in specs.values() for stage in stages(spec))
     return list(dict.fromkeys(stage.stage_id for stage in found if stage.kind == "evaluate"))
 

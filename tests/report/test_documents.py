@@ -308,3 +308,35 @@ def test_the_shipped_studies_can_be_read(tmp_path: Path):
     built = build(root, tmp_path / "reports")
 
     assert [each.problems for each in built] == [(), ()]
+
+
+def test_what_only_controls_name_of_other_studies_is_not_the_study_s_own(project: Project):
+    """Its numbers are in the control, not in the tables, and its runs are not counted."""
+    project.run(SPEC, trained=Made(shift=1.0), untrained=Made(shift=3.0))
+    theirs = project.folder / "specs" / "theirs" / "b.toml"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(SPEC.replace("seed = 1\n", "seed = 2\n"), encoding="utf-8")
+    fake.run(project.root, theirs, {})
+    control = """
+[[claims.controls]]
+name = "there-too"
+text = "There too."
+side = "b:trained"
+metric = "fid"
+relation = "below"
+value = 1
+scale = "theirs"
+
+[specs.b]
+path = "../../specs/theirs/b.toml"
+"""
+    claims = CLAIMS.replace(
+        '\n[[claims]]\nkind = "comparison"\nname = "slower',
+        f'{control}\n[[claims]]\nkind = "comparison"\nname = "slower',
+    )
+
+    facts = make(project, claims=claims).facts
+
+    assert facts["claims"][0]["controls"][0]["result"] == "shows"
+    assert facts["denominator"]["runs"] == 1
+    assert not any(each["label"].startswith("b:") for each in facts["measurements"].values())

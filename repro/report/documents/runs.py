@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro.ledger.database import query
-from repro.report import tables
 from repro.report.archive import Archive
 from repro.report.rows import Execution
 from repro.report.sides import Study
@@ -41,11 +40,10 @@ def of_study(study: Study, archive: Archive) -> list[dict[str, Any]]:
 
 def going_on(study: Study, archive: Archive) -> list[dict[str, Any]]:
     """The executions of the study's folders that have no seal: how far each came, and how fast."""
-    folders = tables.folders(study)
     unsealed = {
         each.execution_id: each
         for each in archive.executions.values()
-        if each.purpose == "run" and each.study in folders and each.merkle_root is None
+        if each.purpose == "run" and each.study in study.folders and each.merkle_root is None
     }
     latest = {
         execution_id: rest
