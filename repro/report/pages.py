@@ -16,6 +16,7 @@ from repro.report.archive import Archive
 from repro.report.rounding import in_errors, rounded, with_error
 
 HTML = "claims.html"
+MAX_GRIDS = 24
 MARKS = {
     "supported": "✓",
     "refuted": "✗",
@@ -37,8 +38,12 @@ def write(folder: Path, told: Mapping[str, Any], archive: Archive) -> None:
     """Write the three files of a study, each whole or not at all."""
     replace(folder / "claims.json", _json(told))
     replace(folder / "claims.md", rendered("claims.md.jinja", told))
-    pictures = {"sheets": _sheets(told, archive), "charts": _charts(told, archive)}
-    replace(folder / HTML, rendered("claims.html.jinja", {**told, **pictures}))
+    seen = {
+        "sheets": _sheets(told, archive),
+        "grids": _grids(told, archive),
+        "charts": _charts(told, archive),
+    }
+    replace(folder / HTML, rendered("claims.html.jinja", {**told, **seen}))
 
 
 def rendered(template: str, told: Mapping[str, Any]) -> str:
@@ -72,13 +77,26 @@ def _sheets(told: Mapping[str, Any], archive: Archive) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, each in told["measurements"].items():
         if each["sheet"] and each["sheet"] not in found:
-            try:
-                png = archive.check(each["sheet"]).read_bytes()
-            except IntegrityError:
-                continue  # the row that rests on it says what is gone
-            source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            found[each["sheet"]] = {"source": source, "measurement": name}
+            source = _picture(each["sheet"], archive)
+            if source:  # else the row that rests on it says what is gone
+                found[each["sheet"]] = {"source": source, "measurement": name}
     return list(found.values())
+
+
+def _grids(told: Mapping[str, Any], archive: Archive) -> list[dict[str, Any]]:
+    """The first pictures that probes left, as data."""
+    shown = told["pictures"][:MAX_GRIDS]
+    found = [{**each, "source": _picture(each["sha256"], archive)} for each in shown]
+    return [each for each in found if each["source"]]
+
+
+def _picture(sha256: str, archive: Archive) -> str | None:
+    """A stored PNG as data, unless it is gone or was changed."""
+    try:
+        png = archive.check(sha256).read_bytes()
+    except IntegrityError:
+        return None
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _charts(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:

@@ -73,8 +73,8 @@ def read_specs(named: Mapping[str, Subject], folder: Path, *, beside: Iterable[s
     )
 
 
-def labels(study: Study) -> dict[str, str]:
-    """What to call each evaluation among all of the study, by its stage.
+def labels(study: Study, *, kind: str = "evaluate") -> dict[str, str]:
+    """What to call each evaluation, or probe, among all of the study, by its stage.
 
     Of one spec its name is enough; of several the spec's stands before it, of a sweep the run's
     after it.
@@ -85,7 +85,7 @@ def labels(study: Study) -> dict[str, str]:
         for spec in runs:
             after = f" ({run_id(spec)[:8]})" if len(runs) > 1 else ""
             for stage in stages(spec):
-                if stage.kind == "evaluate":
+                if stage.kind == kind:
                     found.setdefault(stage.stage_id, f"{before}{stage.name}{after}")
     return found
 
