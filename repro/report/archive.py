@@ -196,20 +196,21 @@ class Archive:
             )
         return self._specs[key]
 
-    def unreadable(self, studies: Iterable[str] = ()) -> Mapping[str, str]:
+    def unreadable(self, studies: Iterable[str] | None = None) -> Mapping[str, str]:
         """The executions whose plan cannot be read, and why; they prove nothing, for or against.
 
         With *studies*, of these alone, and of those that name none.
         """
-        wanted = {"", *studies}
+        wanted = None if studies is None else {"", *studies}
         found = {}
         for execution_id, execution in self.executions.items():
-            if studies and execution.study not in wanted:
+            if wanted is not None and execution.study not in wanted:
                 continue
             try:
                 self._spec(execution_id)
             except SpecError as error:
-                found[execution_id] = str(error)
+                more = f" (and {len(error.problems) - 1} more)" if error.problems[1:] else ""
+                found[execution_id] = f"{error.problems[0]}{more}"
         return found
 
     def upstream(self, row: Row) -> tuple[Stage, ...]:
