@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import asdict
@@ -18,7 +18,7 @@ from repro.report.rounding import with_error, with_sign
 from repro.report.rows import Row
 from repro.report.sides import Study
 from repro.report.tables import Denominator, Entry, Table
-from repro.report.verdict import Judgement
+from repro.report.verdict import Judgement, Refused
 
 Facts = dict[str, Any]
 
@@ -65,7 +65,7 @@ def of_claim(
                 "measurement": key(each.row) if each.row else None,
                 "refusals": [asdict(refusal) for refusal in each.refusals],
             }
-            for each in judgement.refused
+            for each in _once(judgement.refused)
         ],
         "claimed": claim.claimed,
         "published": list(published),
@@ -154,6 +154,16 @@ def finite(value: Any) -> Any:
             return [finite(item) for item in value]
         case _:
             return value
+
+
+def _once(refused: Iterable[Refused]) -> Iterator[Refused]:
+    """What was refused; that a side was never measured once, however many runs it names."""
+    said = set()
+    for each in refused:
+        if each.row is not None or each.side not in said:
+            yield each
+        if each.row is None:
+            said.add(each.side)
 
 
 def _of_control(shown: Shown) -> Facts:
