@@ -206,6 +206,8 @@ def _do(
             _sample(root, segment, stage, made.get(stage.name, Made()))
         case "evaluate":
             _evaluate(root, segment, stage, wanted, made.get(stage.name, Made()))
+        case "probe":
+            _probe(root, segment, stage, made.get(stage.name, Made()))
         case _:
             pass
 
@@ -249,12 +251,8 @@ def _samples(stage: Stage, duplicates: int) -> dict[str, Any]:
 def _sample(root: Path, segment: Segment, stage: Stage, made: Made) -> None:
     samples = _samples(stage, made.duplicates)
     _keep(root, segment, stage, "samples", save(samples), "samples.safetensors")
-    file = io.BytesIO()
-    tiles = np.random.default_rng(len(samples["images"])).integers(
-        0, 256, (96, 96, 3), dtype=np.uint8
-    )
-    Image.fromarray(tiles).save(file, "PNG")
-    _keep(root, segment, stage, "sheet", file.getvalue(), "sheet.png", "image/png")
+    sheet = _png(seed=len(samples["images"]))
+    _keep(root, segment, stage, "sheet", sheet, "sheet.png", "image/png")
 
 
 def _evaluate(
@@ -304,6 +302,33 @@ def _evaluate(
             facts=facts,
         )
         segment.append(evolve(measurement, **made.fields))
+
+
+def _probe(root: Path, segment: Segment, stage: Stage, made: Made) -> None:
+    """A number and a picture; *made* shifts the number."""
+    picture = _keep(root, segment, stage, "grid", _png(seed=1), "grid.png", "image/png")
+    facts = {"probe": stage.payload["probe"]["kind"]}
+    segment.append(Protocol(protocol_id=protocol_id(facts), facts=facts))
+    segment.append(
+        Measurement(
+            stage_id=stage.stage_id,
+            evaluation=stage.name,
+            checkpoint_step=2,
+            metric="mean_cosine",
+            value=0.25 + made.shift,
+            num_samples=60,
+            protocol_id=protocol_id(facts),
+            samples=picture,
+            facts=facts,
+        )
+    )
+
+
+def _png(*, seed: int) -> bytes:
+    file = io.BytesIO()
+    tiles = np.random.default_rng(seed).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    Image.fromarray(tiles).save(file, "PNG")
+    return file.getvalue()
 
 
 def _features(sample: Any, made: Made) -> Features:
