@@ -11,7 +11,8 @@ from repro.spec.fields import count, text
 class NoQueue:
     """Reals are drawn from the whole data set, for distinct classes.
 
-    They are all different while the class, or the data set, holds enough.
+    They are all different while the class, or the data set, holds enough; with fewer the draw is
+    with replacement, and counted (`underflow/class`, `underflow/any`).
     """
 
     kind: ClassVar = "none"

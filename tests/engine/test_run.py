@@ -153,6 +153,41 @@ def test_underflow_is_on_record(tmp_path, places):
     assert told[0][1] == 2.0
 
 
+class Notes(Silent):
+    """Keeps what is shown beside the progress of a stage."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[str]] = {}
+
+    @contextmanager
+    def track(self, label, total):
+        """Watch one stage."""
+        yield lambda amount, note="": self.of.setdefault(label, []).append(note)
+
+
+def test_a_drift_shows_its_energies(tmp_path, places):
+    """At every temperature the mean over all keys, as on record; the loss, flat by design, not."""
+    notes = Notes()
+    run([tiny.write(tmp_path, tiny.DRIFT)], progress=notes, **places)
+
+    rows = query(
+        places["root"],
+        "select split_part(name, '/', 3) as temperature, avg(value), count(*) from progress"
+        " where name like 'energy/%' and step = 12 group by temperature order by temperature",
+    ).rows
+    shown = "  ".join(f"energy/{at} {energy:.3g}" for at, energy, _ in rows)
+    assert [(at, num) for at, _, num in rows] == [(at, 8) for at in ("0.02", "0.05", "0.2")]
+    assert notes.of["drifting"][-1] == shown
+
+
+def test_a_drift_that_repeats_reals_shows_it(tmp_path, places):
+    """Banks that start empty hold too few at first; once they do not, nothing is said."""
+    notes = Notes()
+    run([tiny.write(tmp_path, tiny.QUEUED)], progress=notes, **places)
+
+    assert "underflow" in notes.of["drifting"][0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [tiny.DENOISE, tiny.DRIFT], ids=["denoise", "drift"])
 @pytest.mark.parametrize("seed", range(10))

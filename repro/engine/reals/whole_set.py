@@ -24,7 +24,10 @@ def whole_set(labels: NDArray[np.int64]) -> "WholeSet":
 
 @frozen(kw_only=True, eq=False)
 class WholeSet:
-    """Distinct classes, uniformly; their examples all different while the data hold enough."""
+    """Distinct classes, uniformly; their examples all different while the data hold enough.
+
+    A class, or a data set, that holds too few is drawn from with replacement, and counted.
+    """
 
     num_examples: int
     present: Tensor
@@ -38,7 +41,14 @@ class WholeSet:
             self._row(label, num_own=num_own, num_any=num_any, generator=generator)
             for label in labels.tolist()
         ]
-        return Drawn(numbers=torch.from_numpy(np.stack(rows)))
+        short = sum(len(self.members[label]) < num_own for label in labels.tolist())
+        return Drawn(
+            numbers=torch.from_numpy(np.stack(rows)),
+            underflow={
+                "underflow/class": float(short),
+                "underflow/any": float(len(labels) if self.num_examples < num_any else 0),
+            },
+        )
 
     def state(self) -> Mapping[str, Tensor]:
         return {}

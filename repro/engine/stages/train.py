@@ -270,7 +270,17 @@ def _kept(execution: Execution, stage: Stage, state: TrainingState) -> Checkpoin
 
 
 def _note(values: Mapping[str, float]) -> str:
-    """The numbers that mean something: drift energies where there are any, else the loss."""
-    energies = {name: value for name, value in values.items() if name.startswith("energy/")}
-    shown = dict(list(energies.items())[-3:]) or {"loss": values["loss"]}
-    return "  ".join(f"{name.removeprefix('energy/')} {value:.3g}" for name, value in shown.items())
+    """The numbers that mean something.
+
+    Of a drift at every temperature the energy, the mean over all keys, and how many draws of reals
+    had to repeat some, if any; else the loss.
+    """
+    energies: dict[str, list[float]] = {}
+    for name, value in values.items():
+        if name.startswith("energy/"):
+            energies.setdefault(f"energy/{name.rpartition('/')[2]}", []).append(value)
+    shown = {at: sum(each) / len(each) for at, each in energies.items()} or {"loss": values["loss"]}
+    repeated = sum(value for name, value in values.items() if name.startswith("underflow/"))
+    if repeated:
+        shown["underflow"] = repeated
+    return "  ".join(f"{name} {value:.3g}" for name, value in shown.items())

@@ -252,10 +252,20 @@ def test_the_nearest_positives_attract():
 
 
 def test_a_small_class_repeats_its_reals():
-    """A class with fewer images than positives is drawn from with replacement."""
+    """A class with fewer images than positives is drawn from with replacement, and counted."""
     out, _ = step(data=labelled(num_images=8))
 
     assert torch.isfinite(out.loss)
+    assert out.values["underflow/class"] == 3.0
+    assert out.values["underflow/any"] == 0.0
+
+
+def test_a_small_data_set_repeats_what_stands_for_any_class():
+    """So does a data set with fewer images than unconditional reals, once for each class."""
+    out, _ = step(evolve(SPEC, num_unconditional=41))
+
+    assert out.values["underflow/class"] == 0.0
+    assert out.values["underflow/any"] == 3.0
 
 
 def test_values_tell_energy_and_scale():
@@ -265,7 +275,8 @@ def test_values_tell_energy_and_scale():
     stages = [f"stage{index}{part}" for index in (1, 2) for part in ("", "_mean", "_std")]
     keys = ["pixels", "norm_x", *stages]
     energies = {f"energy/{key}/{T}" for key in keys for T in ("0.02", "0.05", "0.2")}
-    assert set(out.values) == energies | {f"scale/{key}" for key in keys}
+    scales = {f"scale/{key}" for key in keys}
+    assert set(out.values) == energies | scales | {"underflow/class", "underflow/any"}
 
 
 def test_reals_are_let_go_when_their_key_is_done():
