@@ -76,9 +76,9 @@ class Images:
 class EncodedImages:
     """The latents of images, and the classes of these, in the order of the images.
 
-    `shards` are float32 [n, V, c, h, w] with V views of every image (itself and its mirror image),
-    all shards but the last as long as the first; they stay on the disk until they are read. The
-    digest is that of the manifest that lists them.
+    `shards` are float32 [n, V, c, h, w] with V views of every image (itself or parts of it, and
+    their mirror images), all shards but the last as long as the first; they stay on the disk until
+    they are read. The digest is that of the manifest that lists them.
     """
 
     shards: tuple[NDArray[np.float32], ...]

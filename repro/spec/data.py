@@ -2,12 +2,15 @@
 
 from typing import ClassVar, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from repro.spec.autoencoder import Autoencoder
 from repro.spec.fields import (
     MAX_IMAGES,
     MAX_SIDE,
+    above,
+    added,
+    between,
     content_digest,
     count,
     image_channels,
@@ -153,10 +156,20 @@ ImageSet = (
 
 
 @frozen(kw_only=True)
+class RandomCrops:
+    """`num` random parts of each image, of at least `least_area` of it, as large again."""
+
+    num: int = count(default=8, rehearsal=2)
+    least_area: float = field(default=0.2, validator=[above(0), between(0, 1)])
+
+
+@frozen(kw_only=True)
 class Latents:
     """Images encoded once, before training: `scaling_factor` times a draw from each posterior.
 
     With `flips` an image and its mirror image are encoded, and training takes either at random.
+    With `random_crops` so many parts of the image are encoded in its place (Deng et al. 2026 crop
+    before they encode for their masked autoencoders, every time anew; here each latent is kept).
     `posterior` says whether the latent is drawn, from a generator of the image's own that `seed`
     and its number make, or is the mean. Images are enlarged to `enlarge_to` pixels a side first
     (bicubic), if that is given.
@@ -171,6 +184,7 @@ class Latents:
     flips: bool = True
     scaling_factor: float = positive(default=0.18215)
     seed: int = random_seed(default=0)
+    random_crops: RandomCrops | None = added(None)
 
 
 Dataset = (

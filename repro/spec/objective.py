@@ -119,6 +119,10 @@ class Drifting(DriftField):
     `mean` over its locations, or their `sum` (`over_locations`); features are summed. Reals come
     from the whole data set or from a `queue`; with `nearest_positives` a class has more candidates
     than positives. `pixels_rule` is another rule for the key `pixels` than that of the encoder's.
+
+    All reals are whole images. The released code crops those of its pixel models, which the paper
+    does not say: to a random part of at least `least_area`, as large again (there 0.2). With `flip`
+    each is mirrored with probability 1/2. Latents and points are taken as they are.
     """
 
     kind: ClassVar = "drifting"
@@ -135,6 +139,8 @@ class Drifting(DriftField):
     queue: Queue = added(NoQueue())
     nearest_positives: NearestPositives | None = added(None)
     pixels_rule: Rule | None = added(None)
+    least_area: float = added(1.0, validator=[above(0), between(0, 1)])
+    flip: bool = added(default=False)
 
 
 def num_candidates(drifting: Drifting) -> int:

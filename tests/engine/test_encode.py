@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +31,8 @@ from repro.ledger.records import Decision
 from repro.ledger.retention import RESUME, Policy, holdings
 from repro.spec import load as load_spec
 from repro.spec import stages
-from repro.spec.data import Latents, StandIn
+from repro.spec.autoencoder import UntrainedAutoencoderKl
+from repro.spec.data import Latents, RandomCrops, StandIn
 from tests.engine.latents import small
 
 SPEC = """
@@ -395,6 +397,48 @@ def test_without_flips_there_is_one_view(tmp_path):
     assert latents_of(spec, range(6)).shape == (6, 1, 4, 4, 4)
     both = latents_of(evolve(spec, flips=True), range(6))
     np.testing.assert_allclose(latents_of(spec, range(6))[:, 0], both[:, 0], atol=1e-6)
+
+
+class Transparent(torch.nn.Module):
+    """An autoencoder whose latents are the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def encode(self, images: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=images))
+
+
+def seen(rows, **changes) -> np.ndarray:
+    """The views [n, V, 3, 8, 8] that an autoencoder is shown of these images."""
+    spec = spec_of(
+        autoencoder=UntrainedAutoencoderKl(), posterior="mean", scaling_factor=1.0, **changes
+    )
+    with Silent().track("encode", len(rows)) as advance:
+        return encode_rows(spec, Transparent(), images_of(spec), np.array(rows), advance=advance)
+
+
+def test_random_parts_are_encoded_in_the_place_of_the_image():
+    """Three parts, each followed by its mirror image: no two alike, none of them the image."""
+    whole = seen(range(6), flips=False)
+
+    views = seen(range(6), random_crops=RandomCrops(num=3))
+
+    assert views.shape == (6, 2 * 3, 3, 8, 8)
+    assert np.array_equal(views[:, 1::2], views[:, ::2, :, :, ::-1])
+    assert len({each.tobytes() for each in views[:, ::2].reshape(18, -1)}) == 18
+    assert np.abs(views[:, ::2] - whole).max(axis=(2, 3, 4)).min() > 0.1
+
+
+def test_a_random_part_depends_on_nothing_but_its_image():
+    """Alone, in another order, among fewer parts or without mirror images it is the same."""
+    views = seen(range(6), random_crops=RandomCrops(num=3))
+
+    assert np.array_equal(seen([4, 1], random_crops=RandomCrops(num=3)), views[[4, 1]])
+    few = seen([5], random_crops=RandomCrops(num=2), flips=False)
+    assert np.array_equal(few, views[5:, :4:2])
+    assert not np.array_equal(few, seen([5], random_crops=RandomCrops(num=2), flips=False, seed=1))
 
 
 def test_small_images_are_enlarged_by_cubics(tmp_path):

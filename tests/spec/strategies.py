@@ -18,6 +18,7 @@ from repro.spec.data import (
     FashionMnist,
     ImageFolder,
     Latents,
+    RandomCrops,
     StandIn,
     SwissRoll,
 )
@@ -160,6 +161,7 @@ def latents() -> st.SearchStrategy[Any]:
         flips=st.booleans(),
         scaling_factor=POSITIVE,
         seed=SEEDS,
+        random_crops=st.none() | st.builds(RandomCrops, num=COUNTS, least_area=st.floats(0.1, 1)),
     )
 
 
@@ -288,6 +290,7 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
     encoded = draw(st.booleans())
     every: list[Any] = [Cifar10(), FashionMnist(split="test"), StandIn()]
     data = draw(st.sampled_from(every) | latents())
+    cropped = not isinstance(data, Latents) and draw(st.booleans())
     return {
         "data": data,
         "network": draw(
@@ -307,6 +310,8 @@ def drifting_on_images(draw: st.DrawFn) -> dict[str, Any]:
             alpha=draw(alphas()),
             **draw(readings()),
             pixels_rule=draw(st.sampled_from([None, "algorithm-2"])),
+            least_area=0.2 if cropped else 1.0,
+            flip=cropped,
             **draw(reals()),
         ),
     }

@@ -1,9 +1,9 @@
 """Latents on disk: shards of safetensors, and the manifest that lists them.
 
-A shard holds `latents` (float32, [n, V, c, h, w]: view 0 is the image, view 1 its mirror image,
-both already times the scaling factor) and `labels` (int64, [n]). The manifest is canonical JSON:
-what was encoded by what, and the SHA-256 digest of each shard in order. Its own digest is that of
-the whole data set.
+A shard holds `latents` (float32, [n, V, c, h, w]: view 0 is the image, view 1 its mirror image, or
+random parts of it, each before its mirror image; all already times the scaling factor) and `labels`
+(int64, [n]). The manifest is canonical JSON: what was encoded by what, and the SHA-256 digest of
+each shard in order. Its own digest is that of the whole data set.
 """
 
 import json

@@ -12,7 +12,7 @@ from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.drift import Statistics, draw_alpha, drift_loss, guidance_weight
 from repro.engine.features.encoder import FeatureEncoder
 from repro.engine.installed import installed_builder
-from repro.engine.objectives.images import examples
+from repro.engine.objectives.images import augmented, examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.engine.randomness import Randomness, draw, randomness_of
 from repro.engine.reals.nearest import with_nearest_positives
@@ -113,7 +113,12 @@ class DriftingImages:
             generator=generator,
         )
         chosen = drawn.numbers.flatten().numpy()
-        reals = examples(self.data, chosen, generator=generator).to(device)
+        reals = augmented(
+            examples(self.data, chosen, generator=generator).to(device),
+            least_area=spec.least_area,
+            flip=spec.flip,
+            generator=generator,
+        )
         num_samples = len(labels) * spec.num_generated
         noise, *style = draw(self.randomness, num_samples, generator=generator)
         samples = network(

@@ -42,6 +42,13 @@ def draw_indices(num_available: int, num: int, *, generator: Generator) -> np.nd
     return torch.randint(num_available, (num,), generator=generator).numpy()
 
 
+def augmented(images: Tensor, *, least_area: float, flip: bool, generator: Generator) -> Tensor:
+    """Images [B, C, H, W] in [-1, 1], cropped where *least_area* is below 1, mirrored by *flip*."""
+    if least_area < 1:
+        images = random_crops(images, least_area=least_area, generator=generator)
+    return random_mirrors(images, generator=generator) if flip else images
+
+
 def random_crops(images: Tensor, *, least_area: float, generator: Generator) -> Tensor:
     """A random part of each image [B, C, H, W] in [-1, 1], enlarged to the size of the image.
 

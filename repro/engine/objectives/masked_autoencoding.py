@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.networks.mae import patchified
-from repro.engine.objectives.images import draw_indices, examples, random_crops, random_mirrors
+from repro.engine.objectives.images import augmented, draw_indices, examples
 from repro.engine.objectives.objective import LossOut, Objective
 from repro.errors import RunError
 from repro.spec.objective import ClassifierTuning
@@ -68,7 +68,9 @@ class MaskedAutoencoding:
         device = next(network.parameters()).device
         chosen = draw_indices(len(self.data.labels), self.spec.batch_size, generator=generator)
         images = examples(self.data, chosen, generator=generator).to(device)
-        images = self._augmented(images, generator=generator)
+        images = augmented(
+            images, least_area=self.spec.least_area, flip=self.spec.flip, generator=generator
+        )
         grid = patchified(images, self.patch)
         hidden = draw_hidden(
             grid, ratio=self.spec.mask_ratio, patch=self.spec.mask_patch, generator=generator
@@ -87,11 +89,6 @@ class MaskedAutoencoding:
             loss=torch.lerp(reconstruction, classification, classifier_weight(tuning, step=step)),
             values=values,
         )
-
-    def _augmented(self, images: Tensor, *, generator: Generator) -> Tensor:
-        if self.spec.least_area < 1:
-            images = random_crops(images, least_area=self.spec.least_area, generator=generator)
-        return random_mirrors(images, generator=generator) if self.spec.flip else images
 
 
 def draw_hidden(grid: Tensor, *, ratio: float, patch: int, generator: Generator) -> Tensor:

@@ -22,7 +22,7 @@ from repro.engine.enlarge import enlarged
 from repro.engine.execution import Execution
 from repro.engine.latents import autoencoder as coder
 from repro.engine.latents.shards import Manifest, encode_manifest, encode_shard
-from repro.engine.objectives.images import signed
+from repro.engine.objectives.images import random_crops, signed
 from repro.engine.progress import Advance
 from repro.engine.seeds import seeded
 from repro.engine.stages.latents import MANIFEST, SHARDS
@@ -175,9 +175,9 @@ def encode_rows(
     """The latents [n, V, c, h, w] of the images of these numbers, all views of each.
 
     Every view of an image draws from a generator of its own, made of the seed, the number of the
-    image and that of the view; so a latent depends on nothing else.
+    image and that of the view; so a latent depends on nothing else. So does every part of it.
     """
-    views = range(2 if spec.flips else 1)
+    views = range((spec.random_crops.num if spec.random_crops else 1) * (2 if spec.flips else 1))
     wanted = [(int(row), view) for row in rows for view in views]
     batches = [wanted[start:][:BATCH_SIZE] for start in range(0, len(wanted), BATCH_SIZE)]
     batches[-1] += batches[-1][-1:] * (BATCH_SIZE - len(batches[-1]))  # dropped at the end
@@ -212,8 +212,24 @@ def _read_ahead(
 
 
 def _inputs(spec: Latents, images: Images, wanted: Sequence[tuple[int, int]]) -> Tensor:
-    """The images [B, 3, H, W] in [-1, 1] of pairs of a number and a view; view 1 is mirrored."""
+    """The images [B, 3, H, W] in [-1, 1] of pairs of a number and a view.
+
+    Views are the image or random parts of it, with `flips` each followed by its mirror image.
+    """
     rows, views = np.array(wanted).T
+    parts, mirrored = np.divmod(views, 2) if spec.flips else (views, np.zeros_like(views))
     numbers, places = np.unique(rows, return_inverse=True)
     pixels = signed(enlarged(images.images[numbers], spec.enlarge_to))[places]
-    return torch.where(torch.from_numpy(views == 1)[:, None, None, None], pixels.flip(3), pixels)
+    if crops := spec.random_crops:
+        each = zip(pixels.split(1), rows.tolist(), parts.tolist(), strict=True)
+        pixels = torch.cat(
+            [
+                random_crops(
+                    image,
+                    least_area=crops.least_area,
+                    generator=seeded("crop", spec.seed, row, part),
+                )
+                for image, row, part in each
+            ]
+        )
+    return torch.where(torch.from_numpy(mirrored == 1)[:, None, None, None], pixels.flip(3), pixels)

@@ -162,11 +162,13 @@ def _objective_fits_data(spec: Spec) -> Iterator[Problem]:
             yield from _latents_are_taken_as_encoded(objective)
         case Drifting() as drifting:
             yield from _drifting_fits_data(drifting, spec.data)
+            if holds_latents(spec.data):
+                yield from _latents_are_taken_as_encoded(drifting)
         case _:
             pass
 
 
-def _latents_are_taken_as_encoded(objective: MaskedAutoencoding) -> Iterator[Problem]:
+def _latents_are_taken_as_encoded(objective: Drifting | MaskedAutoencoding) -> Iterator[Problem]:
     if objective.least_area < 1:
         msg = f"latents are not cropped, expected 1, got {objective.least_area}"
         yield Problem(("objective", "least_area"), msg)
@@ -177,8 +179,7 @@ def _latents_are_taken_as_encoded(objective: MaskedAutoencoding) -> Iterator[Pro
 
 def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Problem]:
     shape = layout(data) if data else None
-    points = holds_points(data)
-    if not points and shape is None:
+    if not holds_points(data) and shape is None:
         return
     num_classes = shape.num_classes if shape else 1
     if drifting.num_classes_per_step > num_classes:
@@ -186,19 +187,33 @@ def _drifting_fits_data(drifting: Drifting, data: Dataset | None) -> Iterator[Pr
         yield Problem(
             ("objective", "num_classes_per_step"), f"{msg}, got {drifting.num_classes_per_step}"
         )
-    if points and drifting.num_unconditional:
+    if holds_points(data):
+        yield from _points_are_of_one_class(drifting)
+        yield from _points_are_drawn_afresh(drifting)
+
+
+def _points_are_of_one_class(drifting: Drifting) -> Iterator[Problem]:
+    if drifting.num_unconditional:
         msg = "points have no classes to be unconditional of; expected 0"
         path = ("objective", "num_unconditional")
         yield Problem(path, f"{msg}, got {drifting.num_unconditional}")
-    if points and drifting.alpha != FixedAlpha(value=1.0):
+    if drifting.alpha != FixedAlpha(value=1.0):
         msg = 'points have no classes to guide by; expected { kind = "fixed", value = 1.0 }'
         yield Problem(("objective", "alpha"), msg)
-    if points and drifting.queue != NoQueue():
+
+
+def _points_are_drawn_afresh(drifting: Drifting) -> Iterator[Problem]:
+    if drifting.queue != NoQueue():
         msg = 'points are drawn afresh; expected { kind = "none" }'
         yield Problem(("objective", "queue"), msg)
-    if points and drifting.nearest_positives:
+    if drifting.nearest_positives:
         msg = "points are drawn afresh; expected no choice among them"
         yield Problem(("objective", "nearest_positives"), msg)
+    if drifting.least_area < 1:
+        msg = f"points are not cropped, expected 1, got {drifting.least_area}"
+        yield Problem(("objective", "least_area"), msg)
+    if drifting.flip:
+        yield Problem(("objective", "flip"), "points have no mirror images, expected false")
 
 
 def _objective_is_consistent(spec: Spec) -> Iterator[Problem]:

@@ -176,6 +176,33 @@ def test_every_class_is_guided_by_its_own_alpha():
     )
 
 
+def shown_reals(**changes: Any) -> Tensor:
+    """The reals [3 x (4 + 2), 1, 8, 8] of a step that crops or mirrors them."""
+    camera = Camera()
+    step(evolve(SPEC, features=("encoder",), **changes), encoder=camera)
+    (reals,) = [each for each in camera.shown if len(each) == 3 * (4 + 2)]
+    return reals
+
+
+def test_reals_may_be_mirrored():
+    """By chance, each for itself: some are the image, the others its mirror image, to the bit."""
+    plain, mirrored = shown_reals(), shown_reals(flip=True)
+
+    same = (mirrored == plain).flatten(1).all(dim=1)
+    turned = (mirrored == plain.flip(3)).flatten(1).all(dim=1)
+    assert (same | turned).all()
+    assert 0 < int(same.sum()) < len(plain)
+
+
+def test_reals_may_be_cropped():
+    """No part of less than the whole is the image; the samples are not touched."""
+    plain, cropped = shown_reals(), shown_reals(least_area=0.2)
+
+    assert cropped.shape == plain.shape
+    assert not (cropped == plain).flatten(1).all(dim=1).any()
+    assert cropped.abs().max() <= 1
+
+
 def queued(**changes: Any) -> Drifting:
     """The step of this page, with reals from small banks."""
     sizes = {"class_size": 6, "global_size": 12, "pushes_per_step": 5}
