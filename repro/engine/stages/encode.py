@@ -221,7 +221,7 @@ def _inputs(spec: Latents, images: Images, wanted: Sequence[tuple[int, int]]) ->
     numbers, places = np.unique(rows, return_inverse=True)
     pixels = signed(enlarged(images.images[numbers], spec.enlarge_to))[places]
     if crops := spec.random_crops:
-        each = zip(pixels.split(1), rows.tolist(), parts.tolist(), strict=True)
+        each = zip(torch.split(pixels, 1), rows.tolist(), parts.tolist(), strict=True)
         pixels = torch.cat(
             [
                 random_crops(

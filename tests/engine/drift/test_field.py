@@ -465,6 +465,21 @@ def test_self_pairs_are_dropped_only_on_demand():
     assert_close(same_set.field, torch.zeros_like(x))
 
 
+@pytest.mark.parametrize("temperature", [30.0, 1e7])
+@pytest.mark.parametrize("rule", ["official", "algorithm-2"])
+def test_self_pairs_are_dropped_at_any_temperature(rule: Any, temperature: float):
+    """A distance that is only large would come back when the kernel is wide."""
+    x, positives, none = gaussian(1, 1, 4, 2), gaussian(1, 1, 5, 2, seed=1), gaussian(1, 1, 0, 2)
+    field = DriftField(rule=rule, temperatures=(temperature,), affinity_floor=0.0)
+
+    hot, exact = (
+        of(x, positives, none, field=field, repel_each_other=True)
+        for of in (compute_drift, reference_drift)
+    )
+
+    assert_same(hot, exact)
+
+
 def test_equal_laws_balance_in_expectation():
     """With samples and positives of one law the drift falls with their number; a shift stays."""
 

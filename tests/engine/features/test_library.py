@@ -117,6 +117,23 @@ def test_a_standardized_vector_has_no_scale():
     assert (found[1].std(dim=0, correction=0) - 1).abs().max() < 1e-3
 
 
+def test_the_deviation_is_enlarged_by_a_thousandth():
+    """Worked by hand: deviations of 1e-3 count as 2e-3 (facts 1.5)."""
+    x = torch.tensor([5.001, 4.999], dtype=torch.float64)[None, :, None, None]
+
+    assert standardized(x).flatten().tolist() == pytest.approx([0.5, -0.5])
+
+
+def test_a_network_is_left_as_it_was(squeezenet: LibraryEncoder):
+    """No hook stays behind, however often maps are asked for, or an image does not fit."""
+    encoder = library_encoder(squeezenet).eval()
+    encoder.features(images())
+    with pytest.raises(RuntimeError):
+        encoder.network.maps(torch.zeros(1, 1, 1, 1), {TAPS[0]})
+
+    assert not any(each._forward_hooks for each in encoder.modules())
+
+
 def test_a_standardized_constant_has_a_gradient():
     """No channel's deviation of zero divides by it."""
     x = torch.full((1, 4, 2, 2), 3.0, requires_grad=True)

@@ -99,6 +99,9 @@ def test_statistics_of_half_precision_are_taken_in_single():
     torch.testing.assert_close(
         vectors["m_std"][0, 0], x.double().std(dim=(2, 3), correction=0)[0].float()
     )
+    exact = dict(map_vectors("m", x.float(), STATISTICS))
+    assert all(torch.equal(vectors[key], exact[key]) for key in exact if key != "m")
+    assert torch.equal(norm_x(x), norm_x(x.float()))
 
 
 @pytest.mark.parametrize("level", [-1.0, 0.0])

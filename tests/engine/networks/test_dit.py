@@ -13,6 +13,7 @@ from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.engine.networks.dit import Dit, dit, from_patches, to_patches
+from repro.engine.networks.positions import grid_embedding
 from repro.errors import RunError
 from repro.spec import network as networks
 from tests.engine.networks.dit_oracle import reference_image
@@ -134,6 +135,36 @@ def test_the_first_image_is_zero(changes: dict[str, Any]):
     assert made(*inputs(made.spec)).count_nonzero() == 0
 
 
+def test_weights_start_as_published():
+    """Tables and the layers of alpha at 0.02, other layers Xavier-uniform, biases at zero."""
+    spec = evolve(SMALL, head_dim=32, num_classes=50, num_style_codes=50, head_init="xavier")
+    torch.manual_seed(0)
+    made = dit(evolve(spec, num_registers=50), SHAPE)
+    started = dict(made.named_parameters())
+
+    for name in (
+        "conditioning.class_embedding",
+        "conditioning.style_embedding.codes",
+        "registers.embedding",
+        "conditioning.alpha_embedding.inner.weight",
+        "conditioning.alpha_embedding.outer.weight",
+    ):
+        assert started[name].std().item() == pytest.approx(0.02, rel=0.1), name
+    for name in (
+        "patch_embedding.weight",
+        "registers.projection.weight",
+        "blocks.0.attention.qkv.weight",
+        "blocks.0.attention.output.weight",
+        "blocks.1.feed_forward.up.weight",
+        "blocks.1.feed_forward.down.weight",
+        "head.projection.weight",
+    ):
+        bound = (6 / sum(started[name].shape)) ** 0.5
+        assert 0.95 * bound < started[name].abs().max().item() <= bound, name
+    assert all(not each.any() for name, each in started.items() if name.endswith(".bias"))
+    assert torch.equal(started["position_embedding"], grid_embedding((2, 3), 64))
+
+
 @torch.no_grad()
 def test_blocks_start_as_the_identity():
     """Before training, the blocks leave their tokens alone to the last bit."""
@@ -207,6 +238,26 @@ def test_bfloat16_is_near():
     assert all(
         each.grad is not None and each.grad.isfinite().all() for each in rounded.parameters()
     )
+
+
+@torch.no_grad()
+def test_only_the_products_of_blocks_are_rounded():
+    """Norms, modulation, the sum over blocks and the head are not."""
+    made, found = network(trained=True, precision="bfloat16"), dict[str, torch.dtype]()
+    for name, each in made.named_modules():
+        each.register_forward_hook(lambda _, given, out, name=name: found.update({name: out.dtype}))
+
+    made(*inputs())
+
+    rounded = {name for name, dtype in found.items() if dtype == torch.bfloat16}
+    assert rounded == {
+        f"blocks.{index}.{part}"
+        for index in range(2)
+        for part in (
+            *("attention", "attention.qkv", "attention.output"),
+            *("feed_forward", "feed_forward.up", "feed_forward.down"),
+        )
+    }
 
 
 def test_a_checkpoint_holds_weights_only():

@@ -1,5 +1,6 @@
 """The masked autoencoder: sizes that are published, and what its parts do."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -8,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from repro.engine.networks.mae import Mae, MaeEncoder, mae, patchified
 from repro.errors import RunError
 from repro.spec import network as networks
+from tests.engine.networks.mae_oracle import reference_maps, reference_restored
 
 
 def small(*, num_classes: int = 0, patch: int = 1, width: int = 4) -> Mae:
@@ -37,6 +39,28 @@ def test_the_encoder_has_the_published_size(width: int, millions: int, giga_macs
 
     assert sum(each.numel() for each in encoder.parameters()) // 10**6 == millions
     assert counted.get_total_flops() / 2e9 == pytest.approx(giga_macs, abs=0.05)
+
+
+@torch.no_grad()
+def test_equals_the_description():
+    """Maps and restoration are those of the description in plain numpy, to 1e-9."""
+    spec = networks.Mae(width=32, blocks=(2, 1, 3, 1))
+    torch.manual_seed(0)
+    network = mae(spec, (3, 16, 16)).double()
+    for weight in network.parameters():
+        weight.add_(0.2 * torch.randn_like(weight))
+    weights = {name: each.numpy() for name, each in network.state_dict().items()}
+    grid = images(num=1).double()
+
+    found = network.encoder.maps(grid, network.encoder.taps)
+    restored, _ = network(grid, nothing_hidden(grid))
+
+    expected = reference_maps(spec, weights, grid[0].numpy())
+    assert list(found) == list(expected)
+    for name, each in expected.items():
+        np.testing.assert_allclose(found[name][0], each, rtol=0, atol=1e-9 * np.abs(each).max())
+    wanted = reference_restored(weights, expected)
+    np.testing.assert_allclose(restored[0], wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
 
 
 def test_every_published_width_has_32_groups():

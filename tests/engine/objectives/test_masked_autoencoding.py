@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from repro.engine import datasets
 from repro.engine.datasets import EncodedImages, Images
 from repro.engine.networks.mae import Mae, mae
-from repro.engine.objectives.images import random_crops, random_mirrors
+from repro.engine.objectives.images import random_crops, random_mirrors, signed
 from repro.engine.objectives.masked_autoencoding import (
     classifier_weight,
     draw_hidden,
@@ -68,6 +68,40 @@ def test_learns_to_restore_digits():
         errors.append(out.values["reconstruction"])
 
     assert sum(errors[-5:]) < 0.75 * sum(errors[:5])
+
+
+def watched(spec: MaskedAutoencoding) -> tuple[LossOut, Tensor, Tensor, Tensor]:
+    """A step, and what the network was given and gave: grid, hidden places, restoration."""
+    model, seen = network(), list[Tensor]()
+    model.register_forward_hook(lambda _, given, out: seen.extend((*given, out[0].detach())))
+    objective = masked_autoencoding(spec, data=digits(), network_spec=NETWORK)
+    out = objective.loss(model, step=0, micro=0, generator=seeded())
+    grid, hidden, restored = seen
+    return out, grid, hidden, restored
+
+
+def test_the_error_is_that_of_what_the_network_did_not_see():
+    """Whole patches of the size of the spec are hidden from it, and they are what it is asked."""
+    out, grid, hidden, restored = watched(evolve(SPEC, mask_patch=4, mask_ratio=0.25))
+
+    patches = hidden.unflatten(3, (4, 4)).unflatten(2, (4, 4))
+    assert (patches == patches[:, :, :, :1, :, :1]).all()
+    assert 0.15 < hidden.float().mean().item() < 0.35
+    assert out.loss.item() == pytest.approx(hidden_error(restored, grid, hidden).item())
+
+
+def test_images_are_cropped_and_mirrored_only_on_demand():
+    """As they are; as they are or mirrored, both; parts of them."""
+    _, plain, *_ = watched(SPEC)
+    _, mirrored, *_ = watched(evolve(SPEC, flip=True))
+    _, cropped, *_ = watched(evolve(SPEC, least_area=0.5))
+
+    every = {each.numpy().tobytes() for each in signed(digits().images[:])}
+    turned = {each.flip(2).contiguous().numpy().tobytes() for each in signed(digits().images[:])}
+    assert {each.numpy().tobytes() for each in plain} <= every
+    assert {each.contiguous().numpy().tobytes() for each in mirrored} <= every | turned
+    assert 0 < len({each.contiguous().numpy().tobytes() for each in mirrored} & turned) < 32
+    assert not {each.contiguous().numpy().tobytes() for each in cropped} & every
 
 
 def test_the_error_is_summed_over_channels_and_averaged_over_hidden_places():

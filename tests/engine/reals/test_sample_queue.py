@@ -188,6 +188,14 @@ def test_distinct_labels_are_different_classes_that_are_held():
     assert {tuple(sorted(classes)) for classes, _ in steps(queue, 5, num_classes=3)} == {(0, 1, 3)}
 
 
+def test_distinct_labels_favour_no_class():
+    """One class a step of those that are held: in thirty steps each has come."""
+    queue = sample_queue(evolve(SPEC, labels="distinct"), LABELS)
+
+    drawn = steps(queue, 30, num_classes=1)
+    assert {label for (label,), _ in drawn} == {0, 1, 3}
+
+
 def test_more_distinct_classes_than_are_held_are_refused():
     """One push cannot bring two classes."""
     queue = sample_queue(evolve(STARTING, labels="distinct", pushes_per_step=1), LABELS)
