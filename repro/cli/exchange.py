@@ -160,6 +160,28 @@ def parquet(places: Places, folder: Path, json_: bool) -> None:
 
 
 @export.command()
+@click.argument("folder", type=FOLDER)
+@as_json
+@click.pass_obj
+def tensorboard(places: Places, folder: Path, json_: bool) -> None:
+    """Write curves, measurements and pictures to a new folder that TensorBoard reads."""
+    from attrs import asdict
+
+    from repro.ledger.exchange import export_events
+
+    with terminal.working("export"):
+        written = export_events(places.ledger, folder)
+    if json_:
+        terminal.print_json(asdict(written))
+        return
+    terminal.print_line(
+        f"{written.runs} runs with {written.numbers} numbers and {written.pictures} pictures"
+    )
+    if written.missing:
+        terminal.say(f"{written.missing} pictures are no longer in the store and were left out")
+
+
+@export.command()
 @click.argument("url")
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @as_json

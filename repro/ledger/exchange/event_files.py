@@ -33,7 +33,7 @@ _DTYPE, _CONTENT = 1, 4  # of a TensorProto
 _PACKING = {1: ("<f", 5), 2: ("<d", 6)}
 """By dtype (float32, float64): how a number is packed, and the field that holds it unpacked."""
 
-_OWN_VERSION = b"brain.Event:2"
+FIRST_EVENT = b"brain.Event:2"
 _SCALARS = b"scalars"
 _HEAD, _CHECKSUM = struct.Struct("<QI"), struct.Struct("<I")
 _LENGTH_BYTES = 8
@@ -89,8 +89,8 @@ def _curve(tag: str, points: list[tuple[int, float]]) -> Curve:
 def _read_file(file: Path, points: Points, notify: Notify) -> None:
     for index, record in enumerate(_records(file.read_bytes(), file, notify)):
         event = _fields(record)
-        if index == 0 and _last(event, _VERSION, b"") != _OWN_VERSION:
-            raise _FormatError(f"it does not begin with version {_OWN_VERSION.decode()}")
+        if index == 0 and _last(event, _VERSION, b"") != FIRST_EVENT:
+            raise _FormatError(f"it does not begin with version {FIRST_EVENT.decode()}")
         step = _signed(_last(event, _STEP, 0))
         for value in _all(_fields(_last(event, _SUMMARY, b"")), _VALUE, bytes):
             told = _scalar(_fields(value))
@@ -105,13 +105,13 @@ def _records(data: bytes, file: Path, notify: Notify) -> Iterator[bytes]:
         if start > len(data):
             break
         length, checksum = _HEAD.unpack_from(data, at)
-        if checksum != _masked_crc(data[at : at + _LENGTH_BYTES]):
+        if checksum != masked_crc(data[at : at + _LENGTH_BYTES]):
             raise _FormatError(f"byte {at}: the checksum of a record's length is wrong")
         end = start + length
         if end + _CHECKSUM.size > len(data):
             break
         record = data[start:end]
-        if _CHECKSUM.unpack_from(data, end)[0] != _masked_crc(record):
+        if _CHECKSUM.unpack_from(data, end)[0] != masked_crc(record):
             raise _FormatError(f"byte {start}: the checksum of a record is wrong")
         yield record
         at = end + _CHECKSUM.size
@@ -210,7 +210,8 @@ def _table() -> tuple[int, ...]:
 _TABLE = _table()
 
 
-def _masked_crc(data: bytes) -> int:
+def masked_crc(data: bytes) -> int:
+    """The checksum that the format has: CRC-32C, rotated and offset."""
     crc = _WORD
     for byte in data:
         crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
