@@ -19,7 +19,11 @@ def edm(spec: Edm, *, data: Images | EncodedImages) -> Objective:
 
 @frozen(kw_only=True, eq=False)
 class EdmDenoising:
-    """Images, and how they are encoded, noised and weighted."""
+    """Images, and how they are encoded, noised and weighted.
+
+    Beside the loss stand its part at every scale, and `data_rms`, what `sigma_data` is meant to be:
+    with another the variance of the network's target is not 1.
+    """
 
     spec: Edm
     data: Images | EncodedImages
@@ -45,7 +49,8 @@ class EdmDenoising:
         )
         weight = loss_weight(levels, sigma_data=self.spec.sigma_data)
         errors = on_channels(weight, clean) * (found - clean).square()
-        return LossOut(loss=errors.mean(), values=self._by_scale(errors))
+        rms = float(clean.square().mean().sqrt())
+        return LossOut(loss=errors.mean(), values={**self._by_scale(errors), "data_rms": rms})
 
     def clean(self, generator: Generator) -> Tensor:
         """Examples [B, C, H, W] as the network sees them."""
