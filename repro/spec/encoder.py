@@ -28,7 +28,7 @@ from repro.spec.fields import (
     pin,
     text,
 )
-from repro.spec.map_keys import MapKeys
+from repro.spec.map_keys import SUFFIXES, MapKeys
 from repro.spec.network import ConvEncoder
 from repro.spec.problems import KeyPath
 
@@ -126,3 +126,32 @@ def mae_taps(blocks: Sequence[int]) -> list[str]:
 def conv_taps(channels: Sequence[int]) -> list[str]:
     """The names of a convolutional encoder's maps: its stages."""
     return [f"stage{stage}" for stage in range(1, len(channels) + 1)]
+
+
+def feature_keys(encoder: Encoder | None) -> list[str]:
+    """The keys of an encoder's vectors; those of patches are there if these divide their map."""
+    keys: list[str] = []
+    for _, name, single in singles(encoder):
+        prefix = f"{name}/" if name else ""
+        keys += [f"{prefix}{each}" for each in _single_keys(single)]
+    return keys
+
+
+def _single_keys(encoder: SingleEncoder) -> Iterator[str]:
+    match encoder:
+        case ConvEncoder(channels=channels, features=groups):
+            yield "norm_x"
+            few = (MapKeys(statistics=("locations", "mean-std")),)
+            yield from _keys_of(groups or few, conv_taps(channels))
+        case PretrainedEncoder(run=run, features=groups, norm_x=norm_x):
+            yield from ["norm_x"] if norm_x else []
+            yield from _keys_of(groups, mae_taps(getattr(run.network, "blocks", ())))
+        case LibraryEncoder(features=groups):
+            yield from _keys_of(groups, ())
+
+
+def _keys_of(groups: Sequence[MapKeys], taps: Sequence[str]) -> Iterator[str]:
+    for group in groups:
+        for tap in group.taps or taps:
+            for statistic in group.statistics:
+                yield from (f"{tap}{suffix}" for suffix in SUFFIXES[statistic])

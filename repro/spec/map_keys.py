@@ -1,5 +1,6 @@
 """Which vectors of a network's maps samples are compared by."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from attrs import field, frozen
@@ -8,6 +9,14 @@ from repro.spec.fields import each, matching, not_empty
 
 Statistic = Literal["locations", "mean-std", "patches-2", "patches-4"]
 STATISTICS: tuple[Statistic, ...] = ("locations", "mean-std", "patches-2", "patches-4")
+
+SUFFIXES: Mapping[Statistic, tuple[str, ...]] = {
+    "locations": ("",),
+    "mean-std": ("_mean", "_std"),
+    "patches-2": ("_mean_2", "_std_2"),
+    "patches-4": ("_mean_4", "_std_4"),
+}
+"""What the keys of a statistic add to the name of their map."""
 
 
 @frozen(kw_only=True)

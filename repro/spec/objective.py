@@ -17,7 +17,6 @@ from repro.spec.fields import (
     each,
     finite,
     fraction,
-    non_negative,
     not_empty,
     number,
     part_of_one,
@@ -73,6 +72,10 @@ AFFINITY_FLOORS: Mapping[Rule, float] = {"official": 1e-6, "algorithm-2": 0.0}
 """The lower bound of squared affinities in the released code; Algorithm 2 as printed has none."""
 
 
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-12, 1e12
+"""Beyond them, far from any use, a distance over a temperature is no number of single precision."""
+
+
 @frozen(kw_only=True)
 class DriftField:
     """How generated vectors drift (Deng et al. 2026, arXiv 2602.04770).
@@ -95,9 +98,12 @@ class DriftField:
     """
 
     rule: Rule = "official"
-    temperatures: tuple[float, ...] = several(above(0), default=(0.02, 0.05, 0.2))
+    temperatures: tuple[float, ...] = field(
+        default=(0.02, 0.05, 0.2),
+        validator=[not_empty, each(above(0)), each(between(LEAST_TEMPERATURE, MOST_TEMPERATURE))],
+    )
     coupling: Coupling = "joint"
-    affinity_floor: float = non_negative(
+    affinity_floor: float = fraction(
         default=Factory(lambda self: AFFINITY_FLOORS[self.rule], takes_self=True)
     )
     kernel: Kernel = added("laplace")

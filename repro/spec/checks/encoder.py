@@ -10,14 +10,16 @@ from repro.spec.encoder import (
     LibraryEncoder,
     PretrainedEncoder,
     conv_taps,
+    feature_keys,
     mae_taps,
     singles,
 )
 from repro.spec.layout import holds_latents, layout, unfit_patches
 from repro.spec.map_keys import MapKeys
 from repro.spec.network import ConvEncoder, Mae
-from repro.spec.objective import MaskedAutoencoding
+from repro.spec.objective import Drifting, MaskedAutoencoding
 from repro.spec.problems import KeyPath, Problem, choice, repeated
+from repro.spec.reals import NearestPositives
 
 RGB = 3
 
@@ -74,6 +76,18 @@ def _library_encoder_is_named(encoder: LibraryEncoder, path: KeyPath) -> Iterato
         if not each.taps:
             place = (*path, "features", group, "taps")
             yield Problem(place, "expected the names of modules, got none")
+
+
+def _nearest_positives_have_a_key(spec: Spec) -> Iterator[Problem]:
+    """Said before an encoder is trained for it."""
+    match spec.objective:
+        case Drifting(nearest_positives=NearestPositives(feature=feature)) if spec.encoder:
+            keys = ["pixels", *feature_keys(spec.encoder)]
+            if feature not in keys:
+                path = ("objective", "nearest_positives", "feature")
+                yield Problem(path, f"no key {feature!r}, {choice(feature, keys)}")
+        case _:
+            pass
 
 
 def _names_differ(spec: Spec) -> Iterator[Problem]:
@@ -139,6 +153,7 @@ def _said(data: Dataset | None) -> str:
 CHECKS = (
     (("encoder",), _encoders_are_sound),
     (("encoder",), _names_differ),
+    (("objective", "encoder"), _nearest_positives_have_a_key),
     (("data", "encoder"), _encoders_fit_data),
     (("data", "encoder"), _encoders_have_seen_such_data),
 )

@@ -5,10 +5,15 @@ import torch
 from torch import Generator, Tensor
 
 from repro.engine.features.encoder import MapFeatures
+from repro.engine.networks.conv_encoder import conv_encoder
 from repro.engine.networks.mae import MaeEncoder
 from repro.errors import RunError
+from repro.spec.data import StandIn
+from repro.spec.document import Spec
+from repro.spec.encoder import Member, PretrainedEncoder, SeveralEncoders, feature_keys
 from repro.spec.map_keys import MapKeys, Statistic
-from repro.spec.network import Mae
+from repro.spec.network import ConvEncoder, Mae
+from repro.spec.objective import MaskedAutoencoding
 
 
 def encoder(*, width: int = 4, channels: int = 4, patch: int = 1) -> MaeEncoder:
@@ -70,6 +75,30 @@ def test_the_ablations_of_the_feature_set(statistics: tuple[Statistic, ...], vec
     found = features(torch.zeros(1, 4, 32, 32), MapKeys(statistics=statistics), norm_x=False)
 
     assert sum(each.shape[1] for each in found.values()) == vectors
+
+
+def test_a_spec_knows_the_keys_of_its_encoder():
+    """Before anything is built: of a masked autoencoder, of a small encoder, of both."""
+    upstream = Spec(
+        schema=1, network=Mae(width=4), objective=MaskedAutoencoding(), data=StandIn(), train=None
+    )
+    learned = PretrainedEncoder(run=upstream)
+    few = ConvEncoder(channels=(8, 8))
+    named = ConvEncoder(
+        channels=(8, 8), features=(MapKeys(taps=("stage2",), statistics=("patches-2",)),)
+    )
+    images = torch.zeros(1, 3, 32, 32)
+
+    assert feature_keys(learned) == list(features(images))
+    for spec in (few, named):
+        assert feature_keys(spec) == list(conv_encoder(spec, (3, 32, 32), 10).features(images))
+    both = SeveralEncoders(
+        members=(Member(name="mae", encoder=learned), Member(name="small", encoder=few))
+    )
+    assert feature_keys(both) == [
+        *(f"mae/{each}" for each in feature_keys(learned)),
+        *(f"small/{each}" for each in feature_keys(few)),
+    ]
 
 
 def test_taps_choose_the_maps():
