@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repro.engine.determinism import deterministic
+from repro.engine.determinism import MEMORY, deterministic
 
 
 def test_inside_the_block():
@@ -17,6 +17,17 @@ def test_inside_the_block():
         )
 
     assert inside == (True, False, False, False)
+
+
+def test_fresh_memory_is_not_written():
+    """Torch would fill every new tensor first, which doubles the writing."""
+    before = MEMORY.fill_uninitialized_memory
+
+    with deterministic():
+        inside = MEMORY.fill_uninitialized_memory
+
+    assert inside is False
+    assert MEMORY.fill_uninitialized_memory is before
 
 
 def test_after_an_error():
