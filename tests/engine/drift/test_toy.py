@@ -106,7 +106,13 @@ def test_attraction_alone_is_worse():
     """A field without repulsion ends further from the data than the balanced one."""
     every = load(
         SPECS / "antisymmetry.toml",
-        overrides=["train.steps=300", "objective.num_generated=256", "objective.num_positive=256"],
+        overrides=[
+            "probe=[]",
+            "train.steps=300",
+            "train.checkpoint_every=300",
+            "objective.num_generated=256",
+            "objective.num_positive=256",
+        ],
     )
     by_repulsion = {
         each.objective.repulsion: trained(each).apart
