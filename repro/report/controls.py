@@ -6,7 +6,7 @@ whose error nobody knows is taken as it stands, and the sentence says so.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from attrs import frozen
@@ -18,6 +18,7 @@ from repro.report.beside import CORRELATED, Control
 from repro.report.difference import Difference
 from repro.report.numbers import Number
 from repro.report.rounding import in_errors, with_error, with_sign
+from repro.report.rows import Row
 from repro.report.sides import Study
 from repro.spec import Spec
 from repro.spec.problems import choice
@@ -129,8 +130,17 @@ def _incomparable(control: Control, samples: Sequence[Sample], archive: Archive)
     rows = [each.row for sample in samples for each in sample.numbers if each.row]
     if control.across_protocols or len(samples) == 1 or not rows:
         return ""
+    kinds = {_probe(row, archive) for row in rows}
+    if None not in kinds:  # its settings are in its protocol, and are what is compared
+        return "" if len(kinds) == 1 else f"probes of unlike kinds: {', '.join(map(str, kinds))}"
     refusal = comparison.incomparable(rows, archive)
     return f"{refusal.rule}: {refusal.reason}" if refusal else ""
+
+
+def _probe(row: Row, archive: Archive) -> str | None:
+    """The kind of the probe that measured a number; of an evaluation, none."""
+    probe = archive.protocols.get(row.protocol_id, {}).get("probe")
+    return str(probe["kind"]) if isinstance(probe, Mapping) and "kind" in probe else None
 
 
 def _apart(control: Control, samples: Sequence[Sample], archive: Archive) -> Difference:

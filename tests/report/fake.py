@@ -308,7 +308,8 @@ def _probe(root: Path, segment: Segment, stage: Stage, made: Made) -> None:
     """A number and a picture; *made* shifts the number."""
     picture = _keep(root, segment, stage, "grid", _png(seed=1), "grid.png", "image/png")
     facts = {"probe": stage.payload["probe"]["kind"]}
-    segment.append(Protocol(protocol_id=protocol_id(facts), facts=facts))
+    protocol = {"metric": "mean_cosine", "probe": stage.payload["probe"]}
+    segment.append(Protocol(protocol_id=protocol_id(protocol), facts=protocol))
     segment.append(
         Measurement(
             stage_id=stage.stage_id,
@@ -317,7 +318,7 @@ def _probe(root: Path, segment: Segment, stage: Stage, made: Made) -> None:
             metric="mean_cosine",
             value=0.25 + made.shift,
             num_samples=60,
-            protocol_id=protocol_id(facts),
+            protocol_id=protocol_id(protocol),
             samples=picture,
             facts=facts,
         )

@@ -137,3 +137,21 @@ def test_a_sweep_gives_the_mean_over_its_runs(project: Project):
 
     assert shown.result == "shows"
     assert shown.samples[0].text.endswith("mean of 3 runs")
+
+
+def test_two_settings_of_one_probe_are_compared(project: Project):
+    """Its settings are in its protocol, and are what the control is about."""
+    probe = """
+[[probe]]
+name = "grid-{columns}"
+kind = "fixed-seed-grid"
+columns = {columns}
+checkpoints = {{ last = 1 }}
+sample = {{ kind = "checkpoint", num_samples = 60, sampler.kind = "one-step" }}
+"""
+    spec = trained_spec(("trained", 2, 0)) + probe.format(columns=5) + probe.format(columns=6)
+    project.run(spec, **{"grid-5": Made(shift=0.0), "grid-6": Made(shift=0.5)})
+
+    shown = check(project, side="a:grid-5", metric="mean_cosine", relation="less", than="a:grid-6")
+
+    assert shown.result == "shows"
