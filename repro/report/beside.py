@@ -75,6 +75,7 @@ class Control:
     correlation over all that the side names (`*` and `@*` included) is of that sign with 95 %
     confidence. `within = "step"` takes out what every run has in common at a step: two numbers that
     both drift with training are correlated whatever they have to do with each other.
+    `within = "run"` takes out what is a run's own, and leaves how both move as it trains.
     """
 
     name: str = fields.text(NAME)
@@ -86,7 +87,7 @@ class Control:
     than: str | None = field(default=None, validator=a_side_or_none)
     tolerance: float | None = field(default=None, validator=_finite_or_none)
     other: str | None = None
-    within: Literal["step"] | None = None
+    within: Literal["step", "run"] | None = None
     across_protocols: bool = False
     scale: str = sentence()
 

@@ -27,6 +27,7 @@ class Pair:
     x: float
     y: float
     step: int | None
+    run: str
 
 
 def check(control: Control, study: Study, archive: Archive) -> Finding:
@@ -48,9 +49,11 @@ def check(control: Control, study: Study, archive: Archive) -> Finding:
         [each.x for each in pairs],
         [each.y for each in pairs],
         ranks=True,
-        within=[each.step for each in pairs] if control.within else None,
+        within=[getattr(each, control.within) for each in pairs] if control.within else None,
     )
-    among = f"{len(pairs)} points" + (", among those of a step" if control.within else "")
+    among = f"{len(pairs)} points"
+    if control.within:
+        among += f", among those of a {control.within}"
     if found is None:
         return Finding(shows=False, why=f"{among}: too few, or all alike, for a correlation")
     end = found.low if control.relation == "rises-with" else -found.high
@@ -67,4 +70,4 @@ def _pairs(control: Control, study: Study, archive: Archive) -> Iterator[Pair]:
         for place in numbers.places(spec, pattern):
             for number in numbers.numbers(place, control.metric, archive):
                 for x in others(number, str(control.other), place, archive):
-                    yield Pair(x=x, y=number.value, step=number.step)
+                    yield Pair(x=x, y=number.value, step=number.step, run=number.run_id)

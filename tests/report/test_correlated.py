@@ -41,10 +41,11 @@ def check(project: Project, **given: Any) -> Shown:
         ({"side": "a:set-*", "relation": "rises-with"}, "shows"),
         ({"side": "a:set-*", "relation": "falls-with"}, "does not show"),
         ({"side": "a:set-*", "relation": "rises-with", "within": "step"}, "shows"),
+        ({"side": "a:set-*", "relation": "rises-with", "within": "run"}, "shows"),
         ({"side": "a:set-1", "relation": "rises-with"}, "does not show"),
         ({"side": "a:set-*", "relation": "rises-with", "other": "isc"}, "not run"),
     ],
-    ids=["rises", "does not fall", "at one step", "one point", "not measured"],
+    ids=["rises", "does not fall", "at one step", "within a run", "one point", "not measured"],
 )
 def test_two_metrics_of_the_same_sets(given: dict[str, Any], result: str, ran: Project):
     """FID and KID of six sets, ever farther from the reference."""
