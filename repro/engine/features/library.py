@@ -163,7 +163,6 @@ def _require_pinned(path: Path, spec: LibraryEncoder) -> None:
 
 
 def _torchvision(spec: LibraryEncoder, path: Path) -> nn.Module:
-    ensure_torchvision_importable()
     models = _library("torchvision").models
     return _named(spec, path, models.list_models(), partial(models.get_model, weights=None))
 
@@ -192,6 +191,7 @@ BUILDERS: Mapping[str, Callable[[LibraryEncoder, Path], nn.Module]] = {
 
 
 def _library(name: str) -> Any:
+    ensure_torchvision_importable()  # which timm and transformers import, too
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -239,6 +239,23 @@ def test_a_library_that_is_not_installed_is_named(
         library_encoder(evolve(squeezenet, library=library))
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_torchvision_can_be_imported_before_any_library(
+    squeezenet: LibraryEncoder, monkeypatch: pytest.MonkeyPatch, library: Any
+):
+    """All three import it, and beside another build of torch that fails unless it is prepared."""
+    prepared: list[bool] = []
+    monkeypatch.setattr(
+        "repro.engine.features.library.ensure_torchvision_importable", lambda: prepared.append(True)
+    )
+    monkeypatch.setitem(sys.modules, library, None)
+
+    with pytest.raises(RunError, match="is not installed"):
+        library_encoder(evolve(squeezenet, library=library))
+
+    assert prepared == [True]
+
+
 def test_a_network_of_timm(tmp_path: Path):
     """Its stages are maps, found under the names of its modules."""
     timm = pytest.importorskip("timm")
