@@ -546,15 +546,19 @@ class Archive:
             self._logged[stage_id] = found
         return self._logged[stage_id]
 
-    def curves(self, stage_id: str) -> Mapping[str, Sequence[tuple[int, float]]]:
-        """The recorded numbers of a stage by name: (step, value), repeated steps once."""
+    def curves(
+        self, stage_ids: Iterable[str]
+    ) -> Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]:
+        """The recorded numbers of each stage by name: (step, value), repeated steps once."""
         statement = (
-            "SELECT name, step, arg_max(value, (execution_id, seq)) FROM progress"
-            " WHERE stage_id = ? GROUP BY name, step ORDER BY name, step"
+            "SELECT stage_id, name, step, arg_max(value, (execution_id, seq)) FROM progress"
+            " WHERE list_contains(?, stage_id) GROUP BY ALL ORDER BY stage_id, name, step"
         )
-        curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        for name, step, value in query(self.root, statement, [stage_id]).rows:
-            curves[name].append((step, value))
+        curves: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for stage_id, name, step, value in query(self.root, statement, [list(stage_ids)]).rows:
+            curves[stage_id][name].append((step, value))
         return curves
 
     def _weights(self, row: Row) -> dict[str, str]:

@@ -65,26 +65,40 @@ def imported(root: Path, study: str) -> Facts:
 
 _NAMED = """
 SELECT source, run, metric, step, num_samples, "value", facts FROM imported
-WHERE study = $study AND run = $run AND metric = $metric
-    AND ($step IS NULL OR step = $step)
-    AND ($num_samples IS NULL OR num_samples = $num_samples)
+WHERE study = $study AND list_contains($runs, run) AND list_contains($metrics, metric)
 ORDER BY execution_id, seq, step NULLS FIRST
 """
 
 
 def published(root: Path, study: str, numbers: Sequence[Published]) -> list[Facts]:
     """The numbers of others that a claim names, as they were imported; none where they were not."""
-    return [fact for each in numbers for fact in _published(root, each.study or study, each)]
+    known: dict[str, Sequence[Sequence[Any]]] = {}
+    for name in dict.fromkeys(each.study or study for each in numbers):
+        own = [each for each in numbers if (each.study or study) == name]
+        wanted = {"runs": [each.run for each in own], "metrics": [each.metric for each in own]}
+        known[name] = query(root, _NAMED, {"study": name, **wanted}).rows
+    return [
+        fact
+        for each in numbers
+        for fact in _published(each.study or study, each, known[each.study or study])
+    ]
 
 
-def _published(root: Path, study: str, named: Published) -> list[Facts]:
+def _published(study: str, named: Published, known: Sequence[Sequence[Any]]) -> list[Facts]:
     wanted = {
         "run": named.run,
         "metric": named.metric,
         "step": named.step,
         "num_samples": named.num_samples,
     }
-    rows = query(root, _NAMED, {"study": study, **wanted}).rows
+    rows = [
+        row
+        for row in known
+        for _, run, metric, step, num_samples, *_ in [row]
+        if (run, metric) == (named.run, named.metric)
+        and named.step in (None, step)
+        and named.num_samples in (None, num_samples)
+    ]
     if not rows:
         return [{**wanted, "study": study, "source": None, "value": None, "text": "", "where": ""}]
     return [

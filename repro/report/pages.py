@@ -107,10 +107,11 @@ def _charts(told: Mapping[str, Any], archive: Archive) -> dict[str, Any]:
         for table in told["tables"]
         if table["metric"] == "fid"
     ]
+    told_of = archive.curves(told["trainings"])
     curves = [
         {"title": title, "pictures": pictures}
         for stage_id, title in told["trainings"].items()
-        if (pictures := plots.curves(archive.curves(stage_id)))
+        if (pictures := plots.curves(told_of.get(stage_id, {})))
     ]
     imported = [plots.imported(group, METRICS) for group in told["imported"]["groups"]]
     asked = {plot["name"]: plots.asked(plot, METRICS) for plot in told["plots"]}

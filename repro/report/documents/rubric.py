@@ -14,6 +14,7 @@ A query answers with one row of one truth value; one without a row is not met. A
 by the share of its criteria that are met, the study by the shares of its stages in their weights.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError
 
 from repro.errors import ClaimError, QueryError, SpecError
-from repro.ledger.database import query
+from repro.ledger.database import query, query_all
 from repro.report.naming import sentence
 from repro.spec import converter, fields, toml
 from repro.spec.problems import Mistake, dotted
@@ -94,7 +95,8 @@ def facts(root: Path, study: str, folder: Path) -> dict[str, Any]:
         run: (value, source)
         for run, value, source in query(root, _PUBLISHED, {"study": study, "metric": METRIC}).rows
     }
-    told = [_of_stage(root, each, said.get(each.name)) for each in rubric.stages]
+    answers = _answers(root, rubric)
+    told = [_of_stage(each, answers, said.get(each.name)) for each in rubric.stages]
     weight = sum(each["weight"] for each in told)
     share = sum(each["weight"] * each["share"] for each in told) / weight
     return {
@@ -106,9 +108,36 @@ def facts(root: Path, study: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _of_stage(root: Path, stage: RubricStage, said: tuple[float, str] | None) -> dict[str, Any]:
+def _answers(root: Path, rubric: Rubric) -> Mapping[str, Sequence[Sequence[Any]]]:
+    """The rows that each query gives, all of one moment of the ledger.
+
+    Raises:
+        ClaimError: one of them fails.
+    """
+    asked = {each.query: (stage, each) for stage in rubric.stages for each in stage.criteria}
+    try:
+        tables = query_all(root, dict.fromkeys(asked, ()))
+    except QueryError:
+        for statement, (stage, criterion) in asked.items():
+            try:
+                query(root, statement)
+            except QueryError as error:
+                raise ClaimError(f"{FILE}: {stage.name}: {criterion.text}: {error}") from error
+        raise
+    return {statement: each.rows for statement, each in zip(asked, tables, strict=True)}
+
+
+def _of_stage(
+    stage: RubricStage,
+    answers: Mapping[str, Sequence[Sequence[Any]]],
+    said: tuple[float, str] | None,
+) -> dict[str, Any]:
     criteria = [
-        {"text": each.text, "query": each.query.strip(), "met": _met(root, each, stage.name)}
+        {
+            "text": each.text,
+            "query": each.query.strip(),
+            "met": _met(answers[each.query], each, stage.name),
+        }
         for each in stage.criteria
     ]
     return {
@@ -120,11 +149,7 @@ def _of_stage(root: Path, stage: RubricStage, said: tuple[float, str] | None) ->
     }
 
 
-def _met(root: Path, criterion: Criterion, stage: str) -> bool:
-    try:
-        rows = query(root, criterion.query).rows
-    except QueryError as error:
-        raise ClaimError(f"{FILE}: {stage}: {criterion.text}: {error}") from error
+def _met(rows: Sequence[Sequence[Any]], criterion: Criterion, stage: str) -> bool:
     answers = [value for row in rows for value in row]
     if len(answers) > 1 or not all(each is None or isinstance(each, bool) for each in answers):
         msg = "expected at most one row of one truth value"
