@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.engine.networks.unet_stl10 import sinusoid, unet_stl10
+from repro.engine.probes.forward_cost import operations
 from repro.engine.seeds import global_stream
 from repro.errors import RunError
 from repro.spec.conditional import Labels, RandomTable, UNetStl10
@@ -35,6 +36,26 @@ def size(spec: UNetStl10, shape: tuple[int, int, int]) -> int:
 def test_size(spec, shape, expected):
     """The numbers of parameters that its author's code has."""
     assert size(spec, shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "expected"),
+    [
+        (UNetStl10(condition=Labels()), PIXELS, 17.5e9),
+        (
+            UNetStl10(condition=RandomTable(), enters="cross-attention", channels=LATENT_WIDTHS),
+            LATENTS,
+            3.76e9,
+        ),
+    ],
+    ids=["labels", "latents"],
+)
+def test_cost(spec, shape, expected):
+    """The operations of a call are those of its author's code, counted on shapes alone."""
+    network = unet_stl10(spec, shape).to("meta").eval()
+    z, zeros = torch.zeros(1, *shape, device="meta"), torch.zeros(1, device="meta").long()
+
+    assert operations(network, (z, zeros, zeros)) == pytest.approx(expected, rel=2e-3)
 
 
 def small(*, num_tokens: int) -> nn.Module:
