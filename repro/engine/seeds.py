@@ -26,10 +26,16 @@ def seeded(*parts: int | str) -> Generator:
 def global_stream(*parts: int | str, device: torch.device = CPU) -> Iterator[None]:
     """Set torch's own streams from *parts* inside the block; restore those of CPU and *device*.
 
-    For code that takes no generator: parameter initialisation and dropout.
+    For code that takes no generator: parameter initialisation and dropout. `torch.manual_seed`
+    would set the same streams, and those of devices that are not there: on a machine without them
+    it writes down who asked, which costs more than all else that the loop adds to an update.
     """
+    number = _number(parts)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(_number(parts))
+        torch.default_generator.manual_seed(number)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(number)
         yield
 
 
