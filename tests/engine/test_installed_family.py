@@ -5,6 +5,7 @@ is, an objective, a sampler with its calibration, and a probe.
 """
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 import repro
 from repro.engine.run import run
-from repro.errors import RunError, SpecError
+from repro.errors import RunError
 from repro.ledger import history
 from repro.report.archive import Archive
 from repro.report.gate import Terms, refusals
@@ -217,12 +218,14 @@ def test_it_is_rehearsed(path: Path, tmp_path: Path):
     assert rehearsal(spec).network.width == 4  # type: ignore[union-attr]
 
 
-def test_without_the_package_its_kinds_are_unknown(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_the_package_its_kinds_are_unknown(path: Path):
     """The spec says what is missing; nothing else of the installation suffers."""
-    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(INSTALLED)])
+    command = [sys.executable, "-m", "repro", "plan", str(path)]
 
-    with pytest.raises(SpecError, match="unknown kind 'toy-squares'"):
-        load(path)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "unknown kind 'toy-squares'" in done.stderr
 
 
 @pytest.mark.parametrize("name", LOOP_FILES)

@@ -150,7 +150,8 @@ checkpoints = {{ last = 1 }}
 sample = {{ kind = "checkpoint", num_samples = 60, sampler.kind = "one-step" }}
 """
     spec = trained_spec(("trained", 2, 0)) + probe.format(columns=5) + probe.format(columns=6)
-    project.run(spec, **{"grid-5": Made(shift=0.0), "grid-6": Made(shift=0.5)})
+    made = {"grid-5": Made(shift=0.0), "grid-6": Made(shift=0.5)}
+    project.run(spec, attempt=None, **made)
 
     shown = check(project, side="a:grid-5", metric="mean_cosine", relation="less", than="a:grid-6")
 

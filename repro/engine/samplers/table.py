@@ -1,10 +1,11 @@
 """Which function runs which sampler of a spec."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from repro.engine.samplers.biased import adjacent_strided, mean_scaled
 from repro.engine.samplers.ddim import ddim, ddpm
-from repro.engine.samplers.heun import heun
+from repro.engine.samplers.heun import heun, levels_of
 from repro.engine.samplers.levels import on_levels
 from repro.engine.samplers.one_step import one_step
 from repro.engine.samplers.sampler import Sampler
@@ -19,3 +20,6 @@ SAMPLERS: Mapping[type, Sampler] = {
     AdjacentStrided: on_levels(adjacent_strided),
     MeanScaled: on_levels(mean_scaled),
 }
+
+LEVELS: Mapping[type, Callable[[Any, Any], Any]] = {Heun: levels_of}
+"""The levels [steps, scales] that a sampler goes down, by its spec and the objective's: kept."""

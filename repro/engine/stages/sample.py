@@ -16,7 +16,7 @@ from repro.engine.execution import Execution
 from repro.engine.latents.autoencoder import decode
 from repro.engine.probes.probe import SampleArrays
 from repro.engine.randomness import randomness_of
-from repro.engine.samplers.heun import levels_of
+from repro.engine.samplers.table import LEVELS
 from repro.engine.sampling import sample_images
 from repro.engine.sheet import sheet
 from repro.engine.stages.data import known_of, shape_seen, source_of
@@ -30,7 +30,6 @@ from repro.ledger import store
 from repro.metrics.image_set import pairing
 from repro.spec import Stage
 from repro.spec.data import Latents
-from repro.spec.edm import Heun
 from repro.spec.plan import Sampling
 from repro.spec.sample import FromCheckpoint, FromDataset, UniformNoise
 
@@ -108,7 +107,8 @@ def _path_facts(
     execution: Execution, stage: Stage, sampler: Any, objective: Any
 ) -> Mapping[str, Any]:
     """Keep the levels of a sampler that goes down a path; say where each scale ends."""
-    if not isinstance(sampler, Heun):
+    levels_of = LEVELS.get(type(sampler))
+    if levels_of is None:
         return {}
     levels = levels_of(sampler, objective)
     execution.keep(
