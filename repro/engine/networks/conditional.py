@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from repro.engine.networks.condition import Frozen, Learned, conditioner
+from repro.engine.networks.unet2d import require_halvings
 from repro.engine.torchvision_import import ensure_torchvision_importable
 from repro.errors import RunError
 from repro.spec import conditional as spec_conditional
@@ -29,15 +30,7 @@ def unet2d_conditional(
         RunError: when the sides cannot be halved as often as `channels` has entries, less one, or
             the network does not have the layers that its condition enters by.
     """
-    _, height, width = shape
-    coarsest = 1 << (len(spec.channels) - 1)
-    if height % coarsest or width % coarsest:
-        msg = (
-            f"network.channels: {len(spec.channels)} entries halve the image "
-            f"{len(spec.channels) - 1} times, which {height} x {width} does not allow; "
-            "list fewer"
-        )
-        raise RunError(msg)
+    require_halvings(len(spec.channels), shape)
     network = UNet2DConditional(spec, shape)
     refuse_unconditioned(network, expected=_attending_layers(spec))
     return network

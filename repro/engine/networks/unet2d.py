@@ -15,16 +15,24 @@ def unet2d(spec: spec_network.UNet2D, shape: tuple[int, int, int]) -> "UNet2D":
     Raises:
         RunError: when the sides cannot be halved as often as `channels` has entries, less one.
     """
+    require_halvings(len(spec.channels), shape)
+    return UNet2D(spec, shape)
+
+
+def require_halvings(num_widths: int, shape: tuple[int, int, int]) -> None:
+    """Refuse a U-Net of so many widths for images of *shape* (channels, height, width).
+
+    Raises:
+        RunError: when the sides cannot be halved once less often than there are widths.
+    """
     _, height, width = shape
-    coarsest = 1 << (len(spec.channels) - 1)
+    coarsest = 1 << (num_widths - 1)
     if height % coarsest or width % coarsest:
         msg = (
-            f"network.channels: {len(spec.channels)} entries halve the image "
-            f"{len(spec.channels) - 1} times, which {height} x {width} does not allow; "
-            "list fewer"
+            f"network.channels: {num_widths} entries halve the image {num_widths - 1} times, "
+            f"which {height} x {width} does not allow; list fewer"
         )
         raise RunError(msg)
-    return UNet2D(spec, shape)
 
 
 class UNet2D(nn.Module):

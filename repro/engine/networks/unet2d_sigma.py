@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from repro.engine.networks.unet2d import require_halvings
 from repro.engine.torchvision_import import ensure_torchvision_importable
-from repro.errors import RunError
 from repro.spec import edm as spec_edm
 
 LOWEST_FREQUENCY = 1e-4
@@ -18,14 +18,7 @@ def unet2d_sigma(spec: spec_edm.UNet2DSigma, shape: tuple[int, int, int]) -> "UN
     Raises:
         RunError: when the sides cannot be halved as often as `channels` has entries, less one.
     """
-    _, height, width = shape
-    coarsest = 1 << (len(spec.channels) - 1)
-    if height % coarsest or width % coarsest:
-        msg = (
-            f"network.channels: {len(spec.channels)} entries halve the image "
-            f"{len(spec.channels) - 1} times, which {height} x {width} does not allow; list fewer"
-        )
-        raise RunError(msg)
+    require_halvings(len(spec.channels), shape)
     return UNet2DSigma(spec, shape)
 
 

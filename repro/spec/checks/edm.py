@@ -19,20 +19,6 @@ from repro.spec.train import HalfLifeEma, ImageRampLr
 THREE = 3
 
 
-def _network_is_consistent(spec: Spec) -> Iterator[Problem]:
-    match spec.network:
-        case UNet2DSigma(channels=channels, attention=attention, norm_groups=groups):
-            if len(attention) != len(channels):
-                msg = f"expected {len(channels)} entries, one a width, got {len(attention)}"
-                yield Problem(("network", "attention"), msg)
-            for index, width in enumerate(channels):
-                if width % groups:
-                    msg = f"expected a multiple of norm_groups = {groups}, got {width}"
-                    yield Problem(("network", "channels", index), msg)
-        case _:
-            pass
-
-
 def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
     match spec.network, spec.objective:
         case UNet2DSigma() as network, Edm(codec=codec):
@@ -207,7 +193,6 @@ def _images_are_counted(spec: Spec) -> Iterator[Problem]:
 
 
 CHECKS = (
-    (("network",), _network_is_consistent),
     (("network", "objective"), _network_fits_objective),
     (("data", "objective"), _codec_fits_data),
     (("data", "network"), _sides_can_be_halved),

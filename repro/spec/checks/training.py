@@ -6,6 +6,7 @@ from typing import Any
 
 from repro.spec.data import Dataset
 from repro.spec.document import Spec
+from repro.spec.edm import UNet2DSigma
 from repro.spec.layout import (
     Layout,
     doublings,
@@ -89,7 +90,10 @@ def _network_knows_classes(network: Any, shape: Layout, data: Dataset) -> Iterat
 
 def _unet_is_consistent(spec: Spec) -> Iterator[Problem]:
     match spec.network:
-        case UNet2D(channels=channels, attention=attention, norm_groups=groups):
+        case (
+            UNet2D(channels=channels, attention=attention, norm_groups=groups)
+            | UNet2DSigma(channels=channels, attention=attention, norm_groups=groups)
+        ):
             if len(attention) != len(channels):
                 msg = f"expected {len(channels)} entries, one a width, got {len(attention)}"
                 yield Problem(("network", "attention"), msg)
