@@ -22,6 +22,12 @@ MAX_MARKS = 80
 MARGIN = 0.06
 """How far an axis goes beyond its numbers, as a share of their spread."""
 
+SMALLEST, LARGEST = 1e-150, 1e150
+"""Beyond these a number is drawn as if it were the bound, so that no difference over- or underflows."""
+
+TOLD_APART = 1e-12
+"""Numbers nearer to each other than this share of their size are drawn as one."""
+
 FEW_DECADES = 2.5
 PLAIN = 1e-3, 1e6
 """Numbers between these are written out."""
@@ -70,10 +76,10 @@ class Axis:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """The pixel of a number."""
-        low, high, at = self.low, self.high, value
+        """The pixel of a number; what lies beyond an end is drawn at that end."""
+        low, high, at = self.low, self.high, min(max(value, self.low), self.high)
         if self.log:
-            low, high, at = math.log10(low), math.log10(high), math.log10(max(value, low))
+            low, high, at = math.log10(low), math.log10(high), math.log10(at)
         return self.start + (at - low) / (high - low) * (self.stop - self.start)
 
     @property
@@ -85,14 +91,17 @@ class Axis:
 
 def axis_of(numbers: Iterable[float], start: float, stop: float, *, log: bool = False) -> Axis:
     """An axis that holds all of these finite numbers; logarithmic only if all are above zero."""
-    known = list(numbers) or [0.0, 1.0]
+    known = [min(max(each, -LARGEST), LARGEST) for each in numbers] or [0.0, 1.0]
     low, high = min(known), max(known)
     log = log and low > 0
+    size = max(abs(low), abs(high))
+    one = high - low <= max(TOLD_APART * size, SMALLEST)
     if log:
-        spread = (math.log10(high) - math.log10(low)) or 0.5
+        low, high = max(low, SMALLEST), max(high, SMALLEST)
+        spread = 0.5 if one else math.log10(high) - math.log10(low)
         low, high = low / 10 ** (MARGIN * spread), high * 10 ** (MARGIN * spread)
     else:
-        spread = (high - low) or abs(high) or 1.0
+        spread = (size if size > SMALLEST else 1.0) if one else high - low
         low, high = low - MARGIN * spread, high + MARGIN * spread
     return Axis(low=low, high=high, start=start, stop=stop, log=log)
 
@@ -290,10 +299,10 @@ def _svg(body: Iterable[str], width: int, height: int, label: str) -> str:
 def _even(low: float, high: float, most: int = 6) -> list[float]:
     """Multiples of a round step, at most about so many."""
     rough = (high - low) / most
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * size for each in _NICE if each * size >= rough)
+    power = math.floor(math.log10(rough))
+    step = next(each * 10.0**power for each in _NICE if each * 10.0**power >= rough)
     first, last = math.ceil(low / step), math.floor(high / step)
-    return [round(each * step, 12) for each in range(first, last + 1)]
+    return [round(each * step, 2 - power) for each in range(first, last + 1)]
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -5,13 +5,13 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from repro.report import plots, svg
 from repro.report.svg import Line, Mark, Row
 
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def places(picture: str) -> list[tuple[float, float]]:
@@ -21,11 +21,27 @@ def places(picture: str) -> list[tuple[float, float]]:
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20))
+@example([(0.0, 5e-324)])
+@example([(0.0, -1.7e308), (1.0, 1.7e308)])
+@example([(0.0, 1.0), (1.0, 1.0 + 2**-52)])
 def test_every_mark_is_in_the_picture(points: list[tuple[float, float]]):
-    """Also where all numbers are equal, or zero."""
+    """Also where all numbers are equal, zero, or at either end of what a float holds."""
     marks = tuple(Mark(x=x, y=y) for x, y in points)
 
     found = places(svg.chart([Line(label="a", marks=marks)], x_label="x", y_label="y"))
+
+    assert len(found) == len(points)
+    assert all(0 <= x <= svg.WIDTH and 0 <= y <= svg.HEIGHT for x, y in found)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS.filter(lambda y: y > 0)), min_size=1, max_size=20))
+@example([(0.0, 5e-324)])
+@example([(0.0, 5e-324), (1.0, 1.7e308)])
+def test_every_mark_is_in_the_picture_of_a_logarithmic_axis(points: list[tuple[float, float]]):
+    """Whatever the decades."""
+    marks = tuple(Mark(x=x, y=y) for x, y in points)
+
+    found = places(svg.chart([Line(label="a", marks=marks)], x_label="x", y_label="y", log="y"))
 
     assert len(found) == len(points)
     assert all(0 <= x <= svg.WIDTH and 0 <= y <= svg.HEIGHT for x, y in found)
