@@ -2,14 +2,17 @@
 
     python tools/bench/bench_verify.py [--scale 0.1] [--write]
 
-Medians of three rounds, by CPU and by wall clock. The records are numbers of a training, one a
-record, in eight folded segments, and `verify` holds them against the database too. The peer of the
-artifacts is what one core reads and hashes: `hashlib.file_digest` with SHA-256, on the same files.
+Medians of three rounds, by CPU (of the processes that `verify` starts, too) and by wall clock. The
+records are numbers of a training, one a record, in eight folded segments, and `verify` holds them
+against the database too; the target is 200,000 a second. The peer of the artifacts is what one core
+reads and hashes: `hashlib.file_digest` with SHA-256, on the same files; the target is 80 % of that,
+which small files miss, because to open one costs more than to hash it.
 """
 
 import argparse
 import hashlib
 import os
+import resource
 import secrets
 import statistics
 import tempfile
@@ -80,8 +83,10 @@ def of_records(root: Path, num_records: int) -> list[tuple[str, str, str]]:
                 pass
 
     return [
-        per_second(f"`verify`, {count:,} records", count, timed(lambda: examined(root))),
-        per_second("of these, chains and seals alone", count, timed(follow)),
+        per_second(
+            f"`verify`, {count:,} records, a process a core", count, timed(lambda: examined(root))
+        ),
+        per_second("chains and seals alone, one process", count, timed(follow)),
     ]
 
 
@@ -145,11 +150,17 @@ def timed(do: Callable[[], object]) -> Took:
     """How long it takes, the median of some rounds."""
     cpu_s, wall_s = [], []
     for _ in range(ROUNDS):
-        started = time.process_time(), time.perf_counter()
+        started = _cpu_s(), time.perf_counter()
         do()
-        cpu_s.append(time.process_time() - started[0])
+        cpu_s.append(_cpu_s() - started[0])
         wall_s.append(time.perf_counter() - started[1])
     return Took(cpu_s=statistics.median(cpu_s), wall_s=statistics.median(wall_s))
+
+
+def _cpu_s() -> float:
+    """Seconds of this process and of those that it started and saw end."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def per_second(what: str, amount: float, took: Took) -> tuple[str, str, str]:
