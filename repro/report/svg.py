@@ -23,7 +23,7 @@ MARGIN = 0.06
 """How far an axis goes beyond its numbers, as a share of their spread."""
 
 SMALLEST, LARGEST = 1e-150, 1e150
-"""Beyond these a number is drawn as if it were the bound, so that no difference over- or underflows."""
+"""What is beyond is drawn as if it were there, so that no difference over- or underflows."""
 
 TOLD_APART = 1e-12
 """Numbers nearer to each other than this share of their size are drawn as one."""

@@ -5,6 +5,7 @@ one ONNX node. So there is one definition of the network, and no exporter.
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import torch
@@ -15,12 +16,19 @@ from repro.errors import RunError
 
 OPSET: Final = 17
 INPUT: Final = "images"
+MAX_PARTS: Final = 8
+"""Of a batch: as many as an evaluation's batch has images."""
 
 Attributes = Mapping[str, Any]
 
 
-def onnx_pool3(network: nn.Sequential) -> Callable[[Tensor], Tensor]:
-    """A function like *network*, run by onnxruntime on the CPU with torch's number of threads.
+def onnx_pool3(
+    network: nn.Sequential, *, num_threads: int | None = None
+) -> Callable[[Tensor], Tensor]:
+    """A function like *network*, run by onnxruntime on the CPU; with torch's number of threads.
+
+    Every thread has images of its own: it waits for no other, which threads that share an image do
+    after each layer. Threads beyond `MAX_PARTS` help all of them.
 
     Raises:
         RunError: if the extra is not installed.
@@ -30,8 +38,11 @@ def onnx_pool3(network: nn.Sequential) -> Callable[[Tensor], Tensor]:
     except ImportError as error:
         msg = "the onnxruntime backend is not installed; get it: pip install 'repro-ledger[fast]'"
         raise RunError(msg) from error
+    num_threads = num_threads or torch.get_num_threads()
+    num_parts = min(num_threads, MAX_PARTS)
+    threads = ThreadPoolExecutor(num_parts)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = 1 + num_threads - num_parts
     # Idle threads that spin slow down everybody on a shared machine, this session included.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
@@ -39,9 +50,13 @@ def onnx_pool3(network: nn.Sequential) -> Callable[[Tensor], Tensor]:
         serialize(network), options, providers=["CPUExecutionProvider"]
     )
 
-    def run(images: Tensor) -> Tensor:
+    def run_part(images: Tensor) -> Tensor:
         outputs = session.run(None, {INPUT: images.contiguous().numpy()})
         return torch.from_numpy(outputs[0])
+
+    def run(images: Tensor) -> Tensor:
+        parts = torch.split(images, -(-len(images) // num_parts))
+        return torch.cat(list(threads.map(run_part, parts)))
 
     return run
 

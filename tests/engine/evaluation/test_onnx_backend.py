@@ -26,6 +26,19 @@ def test_features_are_those_of_torch(images, pool3):
     assert np.abs(extract(opened, images, batch_size=8).pool3 - pool3).max() < 2e-5
 
 
+@pytest.mark.parametrize(("num_images", "num_threads"), [(1, 2), (3, 2), (5, 4), (3, 9)])
+def test_no_image_is_lost_between_threads(num_images, num_threads):
+    """Whether a batch is shorter than the threads are many, or not divided by them."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten()).eval()
+    images = torch.rand(num_images, 3, 299, 299, generator=torch.Generator().manual_seed(0))
+
+    found = onnx_backend.onnx_pool3(network, num_threads=num_threads)(images)
+
+    assert torch.allclose(found, network(images), atol=1e-6)
+
+
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch):
     """The message is the next command."""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
