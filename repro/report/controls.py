@@ -23,7 +23,7 @@ from repro.report.sides import Study
 from repro.spec import Spec
 from repro.spec.problems import choice
 
-Result = Literal["shows", "does not show", "not run"]
+Result = Literal["shows", "does not show", "shows the opposite", "not run"]
 SIGNS = {"below": -1, "less": -1, "above": 1, "greater": 1}
 NO_ERROR = "no error is known"
 
@@ -77,13 +77,17 @@ def check(control: Control, study: Study, archive: Archive) -> Shown:
     apart = _apart(control, samples, archive)
     why = f"{_named(control)} = {_said(apart)}"
     if control.relation == "near":
-        tolerance = control.tolerance or 0.0
-        shows = abs(apart.value) <= tolerance
-        why += f"; {tolerance:g} is allowed"
-    else:
-        shows = apart.shown and apart.value * SIGNS[control.relation] > 0
-    result: Result = "shows" if shows else "does not show"
-    return Shown(control=control, result=result, why=why, samples=samples)
+        why += f"; {control.tolerance or 0.0:g} is allowed"
+    return Shown(control=control, result=_result(control, apart), why=why, samples=samples)
+
+
+def _result(control: Control, apart: Difference) -> Result:
+    """What a difference says; that of two sides may stand out of its error the other way."""
+    if control.relation == "near":
+        return "shows" if abs(apart.value) <= (control.tolerance or 0.0) else "does not show"
+    if apart.shown and apart.value * SIGNS[control.relation] > 0:
+        return "shows"
+    return "shows the opposite" if apart.shown and apart.se and control.than else "does not show"
 
 
 def _correlated(control: Control, study: Study, archive: Archive) -> Shown:

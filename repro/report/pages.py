@@ -24,7 +24,7 @@ MARKS = {
     "unproven": "?",
     "stale": "⟳",
 }
-RESULTS = {"shows": "✓", "does not show": "✗", "not run": "·"}
+RESULTS = {"shows": "✓", "does not show": "✗", "shows the opposite": "✗", "not run": "·"}
 METRICS = {
     "fid": "FID",
     "kid": "KID",

@@ -20,10 +20,12 @@ from attrs import field, frozen
 from repro.spec.fields import (
     MAX_SIDE,
     above,
+    added,
     count,
     each,
     finite,
     location,
+    matching,
     not_empty,
     pin,
     text,
@@ -59,8 +61,8 @@ class LibraryEncoder:
     the content, or is `unpinned` until it is known. Images are enlarged or reduced to `side` x
     `side` (bilinear, antialiased) and normalized by `mean` and `std` of images in [0, 1].
     `features` names modules of the network. `standardize` divides every vector of a map by its
-    deviation over the channels after taking off their mean; `channels_last` says that its maps are
-    [B, H, W, C].
+    deviation over the channels after taking off their mean, but for the maps of the modules named
+    in `unstandardized`; `channels_last` says that its maps are [B, H, W, C].
     """
 
     kind: ClassVar = "library-encoder"
@@ -77,6 +79,7 @@ class LibraryEncoder:
     )
     standardize: bool = False
     channels_last: bool = False
+    unstandardized: tuple[str, ...] = added((), validator=each(matching(".+")))
 
 
 SingleEncoder = ConvEncoder | PretrainedEncoder | LibraryEncoder

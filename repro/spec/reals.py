@@ -34,7 +34,7 @@ class Banks:
 
     class_size: int = count(default=128, rehearsal=8)
     global_size: int = count(default=1000, rehearsal=32)
-    pushes_per_step: int = count(default=64, rehearsal=8)
+    pushes_per_step: int = count(default=64, rehearsal=16)
     prefilled: bool = True
     labels: Literal["pushed", "distinct"] = "pushed"
     underflow: Literal["error", "with-replacement"] = "error"

@@ -36,7 +36,7 @@ def check(project: Project, **given: Any) -> Shown:
     ("given", "result"),
     [
         ({"side": "a:trained", "relation": "less", "than": "a:untrained"}, "shows"),
-        ({"side": "a:trained", "relation": "greater", "than": "a:untrained"}, "does not show"),
+        ({"side": "a:trained", "relation": "greater", "than": "a:untrained"}, "shows the opposite"),
         ({"side": "a:trained", "relation": "below", "value": 10.0}, "shows"),
         ({"side": "a:trained", "relation": "above", "value": 10.0}, "does not show"),
         ({"side": "a:trained", "relation": "near", "value": 4.0, "tolerance": 0.5}, "shows"),

@@ -8,6 +8,7 @@ import pytest
 from repro.ledger.records import Decision, Imported, Start
 from repro.ledger.segment import begin
 from repro.report import build
+from repro.report.documents.deviations import trained_changes
 from repro.report.study import StudyReport
 from repro.spec import load, rehearsal
 from tests.report import fake
@@ -24,6 +25,7 @@ NAMES = [
     "runbook",
     "review",
 ]
+SPECS = Path(__file__).parents[2] / "specs" / "imagenet"
 SPEC = trained_spec(("untrained", 0, 20_000), ("trained", 2, 0), ("other", 2, 10_000))
 CLAIMS = f"""
 schema = 1
@@ -160,6 +162,31 @@ def test_nothing_is_recommended_that_was_not_measured(made: StudyReport):
 
     assert said["alternates"]["recommended"] is None
     assert "No alternate can be recommended" in page(made, "recommendation")
+
+
+def test_nothing_is_recommended_by_what_is_the_same_for_all(project: Project):
+    """As a recall of zero everywhere: the page says so, and takes none."""
+    same = Made(shift=1.0, fields={"value": 4.0})
+    project.run(SPEC, trained=same, other=same)
+
+    (said,) = make(project).facts["documents"]["recommendation"]
+
+    assert said["settings"]["recommended"] is None
+    assert "all 2 candidates that were measured have the same FID" in (
+        project.reports / "toy" / "recommendation.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_where_a_training_began_is_a_difference():
+    """Two that go on from one checkpoint, with and without its state, differ in that, too."""
+    whole, weights = (
+        load(SPECS / f"recovery-{name}.toml", overrides=["train.lr=8e-5"])[0]
+        for name in ("full", "weights")
+    )
+
+    found = {each.path for each in trained_changes(whole, weights)}
+
+    assert found == {"init.mode", "train.steps"}
 
 
 def test_published_numbers_stand_apart(made: StudyReport):

@@ -192,14 +192,19 @@ def reals(draw: st.DrawFn) -> dict[str, Any]:
         num_candidates=st.integers(num_positive + 1, 20_000),
         num_random=st.integers(0, num_positive - 1),
     )
-    banks = st.builds(
-        Banks,
-        class_size=st.integers(20_000, 30_000),
-        global_size=st.integers(8, 2000),
-        pushes_per_step=st.integers(10, 300),
-        prefilled=st.booleans(),
-        labels=st.sampled_from(["pushed", "distinct"]),
-        underflow=st.sampled_from(["error", "with-replacement"]),
+    bank: dict[str, Any] = {
+        "class_size": st.integers(20_000, 30_000),
+        "global_size": st.integers(8, 2000),
+        "labels": st.sampled_from(["pushed", "distinct"]),
+    }
+    underflow = st.sampled_from(["error", "with-replacement"])
+    few, enough = st.integers(10, 300), st.integers(200_000, 300_000)
+    full, empty = st.just(value=True), st.just(value=False)
+    repeating = st.just("with-replacement")
+    banks = (
+        st.builds(Banks, prefilled=full, underflow=underflow, pushes_per_step=few, **bank)
+        | st.builds(Banks, prefilled=empty, underflow=repeating, pushes_per_step=few, **bank)
+        | st.builds(Banks, prefilled=empty, underflow=underflow, pushes_per_step=enough, **bank)
     )
     return {
         "num_positive": num_positive,
@@ -273,6 +278,16 @@ def encoders(draw: st.DrawFn, *, data: Any) -> Any:
                 digest=DIGESTS,
                 features=map_keys(names),
                 standardize=st.booleans(),
+            )
+            | st.builds(
+                LibraryEncoder,
+                library=st.just("timm"),
+                model=st.just("resnet18"),
+                path=st.just("weights.safetensors"),
+                digest=DIGESTS,
+                features=st.just((MapKeys(taps=("stages.0",), statistics=("std",)),)),
+                standardize=st.just(value=True),
+                unstandardized=st.just(("stages.0",)),
             )
         )
     single = st.one_of(every)

@@ -8,9 +8,10 @@ there, on a CPU the largest resident set.
 
 A published step needs a cluster. `--batch proxy` (the default on a GPU) has 4 classes of 4 samples,
 4 positives and 2 unconditional reals, as the study of ImageNet latents measured its envelope;
-`least` (the default on a CPU) 2 classes of 2, 2 and 1. Generators are whole. An encoder that would
-not fit into `--memory-gib` beside its generator is halved in width until it does, and the table
-says so; a generator that does not fit is not run, and the table says that.
+`least` (the default on a CPU) one class of 2, 1 and 1. Generators are whole. An encoder that is
+wider than `--encoder-width` (the default on a CPU: 80), or would not fit into `--memory-gib` beside
+its generator, is halved in width until neither is so, and the table says so; a generator that does
+not fit is not run, and the table says that.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from repro.engine.objectives.drifting import drifting
 from repro.engine.train import train
 from repro.spec import Spec, load
 from repro.spec.encoder import PretrainedEncoder, singles
+from repro.spec.fields import MAX_WIDTH
 from repro.spec.layout import holds_latents, layout
 from repro.spec.network import Dit, Mae
 from repro.spec.objective import Drifting
@@ -55,9 +57,9 @@ BATCHES: Mapping[str, Mapping[str, Any]] = {
         "num_unconditional": 2,
     },
     "least": {
-        "num_classes_per_step": 2,
+        "num_classes_per_step": 1,
         "num_generated": 2,
-        "num_positive": 2,
+        "num_positive": 1,
         "num_unconditional": 1,
     },
 }
@@ -91,6 +93,7 @@ def main() -> int:
     options.add_argument("--batch", choices=list(BATCHES))
     options.add_argument("--steps", type=int, help="measured, after one that is not")
     options.add_argument("--memory-gib", type=float, help="default: half of what is there")
+    options.add_argument("--encoder-width", type=int, help="of the widest encoder that is run")
     options.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
     options.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
     given = options.parse_args()
@@ -98,6 +101,7 @@ def main() -> int:
     given.batch = given.batch or ("least" if on_cpu else "proxy")
     given.steps = given.steps or (2 if on_cpu else 8)
     given.memory_gib = given.memory_gib or memory(given.device) / 2 / GIB
+    given.encoder_width = given.encoder_width or (80 if on_cpu else MAX_WIDTH)
     if given.one:
         print(json.dumps(measured(given)))
         return 0
@@ -116,10 +120,13 @@ def conditions(given: argparse.Namespace) -> str:
     where = f"{given.device}, threads: {torch.get_num_threads()}"
     if given.device != "cpu":
         where = torch.cuda.get_device_name(given.device)
+    cut = f"all fits {given.memory_gib:.0f} GiB"
+    if given.encoder_width < MAX_WIDTH:
+        cut += f" and none is wider than {given.encoder_width}"
     return (
         f"{where}; the median of {given.steps} steps; random data, encoders of random weights,"
-        f" batch `{given.batch}`; encoders cut until all fits {given.memory_gib:.0f} GiB. B/16 and"
-        " L/16 are without ConvNeXt V2, whose weights are a download."
+        f" batch `{given.batch}`; encoders halved in width until {cut}. B/16 and L/16 are without"
+        " ConvNeXt V2, whose weights are a download."
     )
 
 
@@ -127,6 +134,7 @@ def in_own_process(name: str, given: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, "--one", name, "--device", given.device]
     command += ["--batch", given.batch, "--steps", str(given.steps)]
     command += ["--memory-gib", str(given.memory_gib)]
+    command += ["--encoder-width", str(given.encoder_width)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -153,7 +161,9 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     """The facts of one configuration."""
     (spec,) = load(SPECS / f"{given.one}.toml")
     assert isinstance(spec.objective, Drifting)
-    scaled = scale(spec, BATCHES[given.batch], budget=given.memory_gib * GIB)
+    scaled = scale(
+        spec, BATCHES[given.batch], budget=given.memory_gib * GIB, widest=given.encoder_width
+    )
     published = spec.objective.num_classes_per_step * spec.objective.num_generated
     widths = [mae_of(each).width for _, _, each in singles(spec.encoder) if is_pretrained(each)]
     found = {
@@ -182,7 +192,7 @@ def mae_of(encoder: Any) -> Mae:
     return network
 
 
-def scale(spec: Spec, batch: Mapping[str, Any], *, budget: float) -> Scaled:
+def scale(spec: Spec, batch: Mapping[str, Any], *, budget: float, widest: int) -> Scaled:
     """The configuration with another batch, and encoders that leave room."""
     assert isinstance(spec.network, Dit)
     assert isinstance(spec.objective, Drifting)
@@ -194,6 +204,8 @@ def scale(spec: Spec, batch: Mapping[str, Any], *, budget: float) -> Scaled:
             left_out.append(name)
             continue
         mae = mae_of(each)
+        while mae.width > widest:
+            mae = evolve(mae, width=mae.width // 2)
         while generator + (needed := FLOAT * num_parameters(mae, shape)) > budget and mae.width > 1:
             mae = evolve(mae, width=mae.width // 2)
         encoders.append((each, mae))

@@ -1,16 +1,23 @@
-"""CPU seconds and memory of the drift loss, forward and backward, over the official features.
+"""Seconds and memory of the drift loss, forward and backward, over the official features.
 
-    python tools/bench/drift_loss.py [--classes 16] [--width 64] [--rounds 3] [--write]
+    python tools/bench/drift_loss.py [--classes 16] [--width 64] [--rounds 3] [--device cpu]
 
 The 86 keys of a latent model at 32 x 32 with an encoder of the given width, N = P = 64, U = 16,
-three temperatures; float32, one thread. Keys of one shape are measured once and counted as often as
-they occur, the implementations in turn on the same inputs, the best of the rounds. Memory is the
-highest resident set of one key beyond its features, which are there before; gradients count.
+three temperatures; float32, on a CPU one thread and its seconds, on a GPU those of the clock. Keys
+of one shape are measured once and counted as often as they occur, the implementations in turn on
+the same inputs, the best of the rounds. Memory is the highest resident set of one key (on a GPU:
+what torch allocated) beyond its features, which are there before; gradients count. `--write` keeps
+it in RESULTS.md.
 
 - streamed: `repro.engine.drift.drift_loss`
 - batched: as the public ports have it (`batched_drift.py`)
 - reference: `repro.engine.drift.reference` in float64 and autograd, row by row, on a few rows of
   each key: its time is that of a row times the rows
+
+The floor is what is left when everything between features and gradient stays in a cache: features
+read twice (statistics are of the whole batch), the gradient written once, at the speed of a copy;
+or the products of distances and of three drifts at the speed of a large matrix product. Both
+speeds are measured here, on the same device.
 """
 
 import argparse
@@ -38,8 +45,9 @@ MAPS = ((32, 1, 3), (16, 2, 3), (8, 4, 4), (4, 8, 2))
 ROWS_OF_THE_REFERENCE = 16
 NOTE = """\
 Memory is that of the worst key: one buffer a temperature, of which one is the gradient. Batched
-keeps nothing of other keys here; the ports keep the graph of all. No GPU was there: CUDA runs the
-same code in larger chunks, unmeasured; a compiled path could not be chosen by measuring."""
+keeps nothing of other keys here; the ports keep the graph of all. CUDA runs the same code in larger
+chunks. What no GPU was there to measure stays open: `--device cuda` gives the numbers by which a
+compiled path would be chosen."""
 
 Shape = tuple[int, int]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -60,17 +68,18 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
-    arguments = parser.parse_args()
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    shapes = official_shapes(arguments.width)
+    torch.set_default_device(given.device)
+    shapes = official_shapes(given.width)
     costs = {
-        shape: costs_of(shape, num_classes=arguments.classes, rounds=arguments.rounds)
-        for shape in shapes
+        shape: costs_of(shape, num_classes=given.classes, rounds=given.rounds) for shape in shapes
     }
-    text = report(shapes, costs, num_classes=arguments.classes, width=arguments.width)
+    text = report(shapes, costs, num_classes=given.classes, width=given.width)
     print(text)
-    if arguments.write:
-        write_section(HEADING, text)
+    if given.write:
+        write_section(HEADING if given.device == "cpu" else f"{HEADING} on a GPU", text)
 
 
 def official_shapes(width: int) -> Counter[Shape]:
@@ -110,7 +119,7 @@ def costs_of(shape: Shape, *, num_classes: int, rounds: int) -> dict[str, Cost]:
 
 def features(shape: Shape, *, num_classes: int) -> tuple[Tensor, Tensor]:
     """Vectors [classes, N, L, C] and [classes, P + U, L, C], as an encoder leaves them."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(0)
     generated = torch.randn((num_classes, NUM_GENERATED, *shape), generator=generator)
     reals = torch.randn(
         (num_classes, NUM_POSITIVE + NUM_UNCONDITIONAL, *shape), generator=generator
@@ -122,10 +131,46 @@ def measured(loss: Loss, generated: Tensor, reals: Tensor) -> Cost:
     """One forward and backward pass; the gradient is there at the end."""
     x = generated.detach().requires_grad_()
     before = resident()
-    started = time.process_time()
+    started = now()
     loss(x, reals).backward()  # type: ignore[no-untyped-call]
-    seconds = time.process_time() - started
+    seconds = now() - started
     return Cost(seconds=seconds, size_bytes=highest_resident() - before)
+
+
+def on_gpu() -> bool:
+    return torch.get_default_device().type != "cpu"
+
+
+def now() -> float:
+    """Seconds of this process; on a GPU those of the clock, when it is done."""
+    if not on_gpu():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def fastest(run: Callable[[], object]) -> float:
+    """The fewest seconds of five."""
+    seconds = []
+    for _ in range(5):
+        started = now()
+        run()
+        seconds.append(now() - started)
+    return min(seconds)
+
+
+def bytes_a_second() -> float:
+    """Of a copy, what is read and what is written."""
+    source = torch.ones(2**26)
+    target = torch.empty_like(source)
+    return 2 * 4 * len(source) / fastest(lambda: target.copy_(source))
+
+
+def products_a_second() -> float:
+    """Multiplications and additions of a large matrix product in float32."""
+    square = torch.ones((2048, 2048))
+    out = torch.empty_like(square)
+    return 2 * 2048**3 / fastest(lambda: torch.mm(square, square, out=out))
 
 
 def streamed(x: Tensor, reals: Tensor) -> Tensor:
@@ -171,12 +216,15 @@ def reference(x: Tensor, reals: Tensor) -> Tensor:
 
 def resident() -> int:
     """The bytes resident now, from which the highest count starts again."""
+    if on_gpu():
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return _status("VmRSS")
 
 
 def highest_resident() -> int:
-    return _status("VmHWM")
+    return torch.cuda.max_memory_allocated() if on_gpu() else _status("VmHWM")
 
 
 def _status(name: str) -> int:
@@ -210,7 +258,8 @@ def report(
         )
         for name, seconds in totals.items()
     ]
-    columns = ("implementation", "CPU s", "µs a row", "times batched", "MiB beyond one key")
+    seconds_of = "s" if on_gpu() else "CPU s"
+    columns = ("implementation", seconds_of, "µs a row", "times batched", "MiB beyond one key")
     by_key = [
         (
             f"{locations:,} x {channels:,}",
@@ -226,8 +275,27 @@ def report(
     return (
         f"{num_classes} classes, N = P = 64, U = 16, three temperatures, the official latent keys "
         f"at a width of {width}:\n{sum(shapes.values())} keys, {rows:,} rows, "
-        f"{4 * images * per_image / 2**30:.1f} GiB of features, float32, one thread, torch "
+        f"{4 * images * per_image / 2**30:.1f} GiB of features, float32, {where()}, torch "
         f"{torch.__version__}.\n\n{table(columns, lines)}\n\n{table(key_columns, by_key)}\n\n{NOTE}"
+        f"\n\n{floor(num_classes * per_image, times=totals['streamed'])}"
+    )
+
+
+def where() -> str:
+    return torch.cuda.get_device_name() if on_gpu() else "one thread"
+
+
+def floor(per_sample: int, *, times: float) -> str:
+    """The floor of keys of so many floats a sample of every class, and how far the loss is off."""
+    num_targets = NUM_GENERATED + NUM_POSITIVE + NUM_UNCONDITIONAL
+    moved = 4 * per_sample * (2 * num_targets + NUM_GENERATED)
+    multiplied = 2 * (1 + 3) * NUM_GENERATED * num_targets * per_sample
+    speeds = bytes_a_second(), products_a_second()
+    seconds = moved / speeds[0], multiplied / speeds[1]
+    return (
+        f"The floor: {moved / 1e9:.0f} GB at {speeds[0] / 1e9:.0f} GB/s take {seconds[0]:.2g} s, "
+        f"{multiplied / 1e12:.2f} TFLOP at {speeds[1] / 1e9:,.0f} GFLOP/s {seconds[1]:.2g} s. "
+        f"Streamed takes {times / max(seconds):.1f} times the longer of the two."
     )
 
 

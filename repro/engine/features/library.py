@@ -70,6 +70,7 @@ class LibraryNetwork(nn.Module):
         self.model = model
         self.side = spec.side
         self.standardize = spec.standardize
+        self.unstandardized = frozenset(spec.unstandardized)
         self.channels_last = spec.channels_last
         self.taps = [name for name, _ in model.named_modules() if name]
         self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
@@ -114,7 +115,7 @@ class LibraryNetwork(nn.Module):
             x = x.transpose(1, 2)[:, :, :, None]
         elif self.channels_last:
             x = x.permute(0, 3, 1, 2)
-        return standardized(x) if self.standardize else x
+        return standardized(x) if self.standardize and name not in self.unstandardized else x
 
 
 def resized(images: Tensor, side: int) -> Tensor:

@@ -71,6 +71,10 @@ def _mean_std(feature_map: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield from zip(("_mean", "_std"), moments(feature_map), strict=True)
 
 
+def _std(feature_map: Tensor) -> Iterator[tuple[str, Tensor]]:
+    yield "_std", moments(feature_map)[1]
+
+
 def _patches(side: int) -> Callable[[Tensor], Iterator[tuple[str, Tensor]]]:
     def vectors(feature_map: Tensor) -> Iterator[tuple[str, Tensor]]:
         if not (feature_map.shape[2] % side or feature_map.shape[3] % side):
@@ -85,4 +89,5 @@ STATISTICS: Mapping[Statistic, Callable[[Tensor], Iterator[tuple[str, Tensor]]]]
     "mean-std": _mean_std,
     "patches-2": _patches(2),
     "patches-4": _patches(4),
+    "std": _std,
 }

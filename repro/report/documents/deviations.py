@@ -19,7 +19,7 @@ from repro.report.sides import Study, read_specs
 from repro.spec import Spec, dump
 
 FOR_PEOPLE = ("title", "notes")
-TRAINED = ("data", "encoder", "network", "objective", "train")
+TRAINED = ("init", "data", "encoder", "network", "objective", "train")
 """The tables of a spec that decide its weights."""
 
 _VERDICTS = """

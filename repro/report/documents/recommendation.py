@@ -46,10 +46,14 @@ def _choice(sides: Sequence[str], metric: str, study: Study, archive: Archive) -
         for name, number in found
     ]
     equal = [each["name"] for each in candidates if each["is"] in ("best", "indistinguishable")]
+    alike = len(known) > 1 and len({each.value for each in known.values()}) == 1
+    if alike:  # as a recall of zero: nothing to choose by
+        equal = []
     return {
         "metric": metric,
         "candidates": candidates,
         "best": best,
+        "alike": alike,
         "recommended": equal[0] if equal else None,
         "indistinguishable": [each for each in equal if each != best],
         "num_missing": sum(number is None for _, number in found),

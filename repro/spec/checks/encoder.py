@@ -15,7 +15,7 @@ from repro.spec.encoder import (
     singles,
 )
 from repro.spec.layout import holds_latents, layout, unfit_patches
-from repro.spec.map_keys import MapKeys
+from repro.spec.map_keys import SUFFIXES, MapKeys
 from repro.spec.network import ConvEncoder, Mae
 from repro.spec.objective import Drifting, MaskedAutoencoding
 from repro.spec.problems import KeyPath, Problem, choice, repeated
@@ -56,10 +56,11 @@ def _keys_are_sound(
 
 def _keys_differ(keys: Sequence[MapKeys], path: KeyPath) -> Iterator[Problem]:
     named = [
-        f"{statistic} of {tap}"
+        f"{suffix.removeprefix('_') or 'locations'} of {tap}"
         for each in keys
         for tap in each.taps or ("all maps",)
         for statistic in each.statistics
+        for suffix in SUFFIXES[statistic]
     ]
     yield from repeated(named, path)
 
@@ -76,6 +77,14 @@ def _library_encoder_is_named(encoder: LibraryEncoder, path: KeyPath) -> Iterato
         if not each.taps:
             place = (*path, "features", group, "taps")
             yield Problem(place, "expected the names of modules, got none")
+    taps = [tap for each in encoder.features for tap in each.taps]
+    for index, tap in enumerate(encoder.unstandardized):
+        if tap not in taps:
+            place = (*path, "unstandardized", index)
+            yield Problem(place, f"no feature is a map {tap!r}, {choice(tap, taps)}")
+    if encoder.unstandardized and not encoder.standardize:
+        msg = "nothing is standardized; expected none, or standardize = true"
+        yield Problem((*path, "unstandardized"), msg)
 
 
 def _nearest_positives_have_a_key(spec: Spec) -> Iterator[Problem]:

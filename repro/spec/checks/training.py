@@ -308,8 +308,23 @@ def _banks_hold_a_step(drifting: Drifting) -> Iterator[Problem]:
                 msg = "a step's classes are of what it pushes; expected at least "
                 msg += f"objective.num_classes_per_step = {drifting.num_classes_per_step}"
                 yield Problem((*path, "pushes_per_step"), f"{msg}, got {banks.pushes_per_step}")
+            if not banks.prefilled:
+                yield from _empty_banks_begin(drifting, banks)
         case _:
             pass
+
+
+def _empty_banks_begin(drifting: Drifting, banks: Banks) -> Iterator[Problem]:
+    """Whether the first step can find in its own pushes what it must; later ones find more."""
+    num_classes = drifting.num_classes_per_step if banks.labels == "distinct" else 1
+    of_each = num_candidates(drifting) if banks.underflow == "error" else 1
+    of_any = drifting.num_unconditional if banks.underflow == "error" else 1
+    least = max(num_classes * of_each, of_any)
+    if banks.pushes_per_step < least:
+        msg = f"the banks begin empty and the first step draws from {least} examples at the least"
+        msg += "; expected as many, or prefilled = true"
+        path = ("objective", "queue", "pushes_per_step")
+        yield Problem(path, f"{msg}, got {banks.pushes_per_step}")
 
 
 def _highest_alpha(alpha: Any) -> float:

@@ -146,6 +146,29 @@ def test_value_is_the_sum_of_correlations():
     assert 0 < loss.item() <= 9
 
 
+def test_temperatures_agree_on_gaussian_batches():
+    """The loss of normal vectors lies near 7 of 9: neighbouring temperatures agree, far ones less.
+
+    64 generated and 64 positive vectors of one law, without guidance.
+    """
+    generated, positives = (gaussian(4, 4, 64, 64, seed=seed) for seed in (0, 1))
+    none, weights = positives[:, :, :0], torch.ones((4, 0))
+
+    def normalized(temperature: float) -> Tensor:
+        field = evolve(OFFICIAL, temperatures=(temperature,))
+        return compute_drift(
+            generated, positives, none, field=field, repel_each_other=True, weights=weights
+        ).field
+
+    cold, warm, hot = (normalized(T) for T in OFFICIAL.temperatures)
+    loss, _ = drift_loss(generated, positives, none, field=OFFICIAL, weights=weights)
+
+    assert 6.4 < loss.item() < 7.2
+    assert (cold * warm).mean().item() == pytest.approx(0.79, abs=0.05)
+    assert (warm * hot).mean().item() == pytest.approx(0.67, abs=0.06)
+    assert (cold * hot).mean().item() == pytest.approx(0.34, abs=0.08)
+
+
 def test_gradients_of_temperatures_add_up():
     """One loss over the summed drifts has the gradient of a loss for each temperature, summed."""
     apart = [gradient_of(evolve(OFFICIAL, temperatures=(T,))) for T in OFFICIAL.temperatures]

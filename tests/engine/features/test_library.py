@@ -20,9 +20,11 @@ from repro.engine.features.library import (
 )
 from repro.engine.torchvision_import import ensure_torchvision_importable
 from repro.errors import ResourceError, RunError
-from repro.spec.encoder import LibraryEncoder
+from repro.spec import load
+from repro.spec.encoder import LibraryEncoder, singles
 from repro.spec.map_keys import MapKeys
 
+SPECS = Path(__file__).parents[3] / "specs"
 TAPS = ("features.3", "features.6")
 SPEC = LibraryEncoder(
     library="timm",
@@ -155,6 +157,17 @@ def test_standardizing_and_reordering_are_options(squeezenet: LibraryEncoder):
     assert swapped.shape == (2, 128 * 7, 7)
 
 
+def test_a_module_may_be_left_as_it_is(squeezenet: LibraryEncoder):
+    """Of two maps that are standardized but for one, that one is what the network puts out."""
+    plain, mixed = (
+        features(evolve(squeezenet, standardize=each, unstandardized=left), images())
+        for each, left in ((False, ()), (True, ("features.6",)))
+    )
+
+    assert torch.equal(mixed["features.6"], plain["features.6"])
+    assert mixed["features.3"].mean(dim=2).abs().max() < 1e-5
+
+
 def test_a_vector_is_a_map_of_one_place(squeezenet: LibraryEncoder):
     """What has no places left, like the logits of the whole network, counts, too."""
     flat = evolve(squeezenet, features=keys("classifier", "classifier.3"))
@@ -268,6 +281,34 @@ def test_a_network_of_timm(tmp_path: Path):
         "stages.0": (2, 64, 40),
         "stages.3": (2, 1, 320),
     }
+
+
+def test_the_thirteen_keys_of_the_published_pixel_models(tmp_path: Path):
+    """Places, moments and the head of ConvNeXt V2, as the released code has them (facts 1.5).
+
+    Its head normalizes the mean of the map as it is; the deviations of the last map come twice.
+    """
+    timm = pytest.importorskip("timm")
+    (spec,) = load(SPECS / "imagenet" / "table8-b16.toml")
+    (published,) = [each for _, name, each in singles(spec.encoder) if name == "convnext"]
+    assert isinstance(published, LibraryEncoder)
+    path = tmp_path / "convnext.safetensors"
+    model = timm.create_model("convnextv2_atto", pretrained=False)
+    save_file(model.state_dict(), path)
+    small = evolve(
+        published, model="convnextv2_atto", path=str(path), digest=weights_digest(path), side=64
+    )
+
+    found = features(small, images())
+
+    assert len(found) == 13
+    assert {each.shape[1] for each in found.values()} == {1, 2 * 2, 4 * 4, 8 * 8}
+    assert torch.equal(found["norm_pre_std"], found["stages.3_std"])
+    prepared = library_encoder(small).network.prepared(images())
+    with torch.no_grad():
+        pooled = model.eval().forward_features(prepared).mean(dim=(2, 3))
+    expected = torch.nn.functional.layer_norm(pooled, pooled.shape[1:], eps=1e-6)
+    torch.testing.assert_close(found["head.norm"][:, 0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_of_transformers(tmp_path: Path):

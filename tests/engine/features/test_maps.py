@@ -39,6 +39,16 @@ def test_a_map_gives_seven_keys():
     }
 
 
+def test_deviations_may_stand_alone():
+    """The second of the two vectors over a map, under the key that it has beside the first."""
+    x = feature_map(3, 5, 8, 8)
+
+    ((key, deviation),) = map_vectors("m", x, ["std"])
+
+    assert key == "m_std"
+    assert torch.equal(deviation, dict(map_vectors("m", x, ["mean-std"]))[key])
+
+
 @pytest.mark.parametrize(
     ("sides", "missing"), [((6, 6), {"_4"}), ((4, 6), {"_4"}), ((7, 8), {"_2", "_4"})]
 )
