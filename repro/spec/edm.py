@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from repro.spec.fields import (
     above,
+    added,
     at_least,
     count,
     each,
@@ -63,13 +64,26 @@ class LogNormalNoise:
 
 
 @frozen(kw_only=True)
+class Augmentation:
+    """Changes of an image that the network is told of (Karras et al. 2022, appendix F.2).
+
+    Each befalls an image with `probability`, by itself: up and down exchanged, a size of 2^(0.2 N)
+    with N standard normal, a turn by any angle, one direction stretched by 2^(0.2 N) and the other
+    squeezed by it, a shift by 0.125 N of the sides. Left and right are exchanged by a fair coin
+    always. The network is told nine numbers, all 0 of an image as it was, and samples those.
+    """
+
+    probability: float = fraction(default=0.12)
+
+
+@frozen(kw_only=True)
 class Edm:
     """Weighted squared error of a preconditioned denoiser (Karras et al. 2022, table 1).
 
     The denoiser is c_skip X + c_out F(c_in X, ln(sigma)/4) with the network F, coefficients of
     every scale by its own sigma and `sigma_data`, the deviation of the data that they assume. The
     weight makes the error of F count alike at every sigma. `flip` mirrors an image with
-    probability 1/2.
+    probability 1/2, `augment` does more and tells the network.
     """
 
     kind: ClassVar = "edm"
@@ -79,6 +93,7 @@ class Edm:
     noise: LogNormalNoise = LogNormalNoise()
     batch_size: int = count(default=64, rehearsal=4)
     flip: bool = False
+    augment: Augmentation | None = added(None)
 
 
 @frozen(kw_only=True)
@@ -89,7 +104,7 @@ class UNet2DSigma:
     al. (2022) for CIFAR-10: residual resampling, 0.01 % more parameters; it differs by 256 channels
     in its first layer, attention in every upward layer of its stage, and no scaling of skips. One
     level takes the place of the library's time. Several become one vector, by sinusoids of each and
-    two layers over all of them.
+    two layers over all of them. If it is `told_changes`, a layer takes what was done to an image.
     """
 
     kind: ClassVar = "unet2d-sigma"
@@ -101,6 +116,7 @@ class UNet2DSigma:
     embedding_dim: int = count(default=512, rehearsal=16)
     norm_groups: int = count(default=32, rehearsal=4)
     dropout: float = fraction(default=0.13)
+    told_changes: bool = added(default=False)
 
 
 @frozen(kw_only=True)

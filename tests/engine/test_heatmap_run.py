@@ -113,7 +113,7 @@ def test_the_path_is_the_cheapest_over_it(folder, done):
     sampled = json.loads(
         file_of(folder, done, ("sample", "over-heatmap@4"), "path").read_text(encoding="utf-8")
     )
-    levels, _ = cheapest_levels(
+    levels, cost = cheapest_levels(
         Cheapest(heatmap="heatmap"),
         measured["energies"][..., :2],
         measured["sigmas"],
@@ -123,6 +123,21 @@ def test_the_path_is_the_cheapest_over_it(folder, done):
     assert measured["energies"].shape == (4, 4, 3)
     assert [row[:2] for row in sampled["sigmas"]] == levels.tolist()
     assert all(row[1] == row[2] for row in sampled["sigmas"])
+    assert sampled["cost"] == pytest.approx(cost)
+
+
+def test_a_path_says_where_it_is_from(folder, done):
+    """The file of levels holds the sampler as the spec has it, and the digest of the heatmap."""
+    kept = json.loads(
+        file_of(folder, done, ("sample", "over-heatmap@4"), "path").read_text(encoding="utf-8")
+    )
+    (heatmap,) = [
+        each.sha256 for each in done["probe", "heatmap"].artifacts if each.role == "heatmap"
+    ]
+
+    assert kept["heatmap"] == heatmap
+    assert (kept["sampler"]["steps"], kept["sampler"]["sigma_max"]) == (3, 80)
+    assert kept["sampler"]["path"]["kind"] == "cheapest"
 
 
 def test_errors_of_every_gamma_are_numbers(done):

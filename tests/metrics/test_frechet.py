@@ -46,6 +46,16 @@ def test_isotropic_gaussians_have_a_closed_form():
     assert found == pytest.approx(size * 1.0 + size * 4.0, rel=1e-12)
 
 
+def test_the_distance_back_is_the_same():
+    """Either set may be the reference, although only that one is factored."""
+    first, second = features(300, seed=1, spread=1.2), features(400, seed=2)
+
+    there = frechet.distance(frechet.moments(first), factored(second))
+    back = frechet.distance(frechet.moments(second), factored(first))
+
+    assert there == pytest.approx(back, rel=1e-9)
+
+
 @pytest.mark.parametrize("count", [300, 12])
 def test_a_set_has_no_distance_to_itself(count):
     """Zero within 1e-9 at full rank; within rounding's square root where the set is singular."""

@@ -74,6 +74,17 @@ def test_what_moves_numbers_is_part_of_it(changes):
     assert named(**changes) != named()
 
 
+def test_resize_quantisation_and_number_are_part_of_it():
+    """Sets of another size, resized by another rule, or truncated to bytes stand elsewhere."""
+    found = [
+        protocol_id(protocol_facts("fid", num_samples=num, facts={**FACTS, "resize": resize}))
+        for num in (2049, 50_000)
+        for resize in ("tf1-bilinear-299", "bilinear-299")
+    ]
+
+    assert len({*found, named(images={"quantisation": "truncate"})}) == 5
+
+
 def test_missing_facts_name_no_protocol():
     """The refusal says which is missing."""
     facts = {name: value for name, value in FACTS.items() if name != "resize"}

@@ -23,6 +23,7 @@ from repro.spec.data import (
     SwissRoll,
 )
 from repro.spec.edm import (
+    Augmentation,
     Churn,
     Codec,
     Edm,
@@ -429,10 +430,12 @@ def edm_denoising(draw: st.DrawFn) -> dict[str, Any]:
     widths = draw(st.lists(st.integers(1, 8), min_size=1, max_size=3))
     codecs: list[Codec] = [Identity(), TorusPyramid(), TorusPyramid(factors=(1, 4))]
     codec = draw(st.sampled_from(codecs))
+    augment = draw(st.none() | st.builds(Augmentation, probability=FRACTION))
     return {
         "data": draw(st.sampled_from([Cifar10(), Digits(), FashionMnist()])),
         "network": UNet2DSigma(
             num_scales=num_scales(codec),
+            told_changes=augment is not None,
             channels=tuple(groups * width for width in widths),
             attention=tuple(draw(st.booleans()) for _ in widths),
             norm_groups=groups,
@@ -441,7 +444,8 @@ def edm_denoising(draw: st.DrawFn) -> dict[str, Any]:
             codec=codec,
             sigma_data=draw(POSITIVE),
             noise=LogNormalNoise(coupled=draw(st.booleans())),
-            flip=draw(st.booleans()),
+            flip=augment is None and draw(st.booleans()),
+            augment=augment,
         ),
     }
 

@@ -79,7 +79,8 @@ def read_table(spec: VectorTable) -> NDArray[np.float32]:
     """
     path = Path(spec.path)
     if not path.is_file():
-        raise ResourceError(f"{path}: no such file (expected an .npz file with {spec.array!r})")
+        expected = f"expected an .npz file with {spec.array!r}; tools/clip_table.py makes one"
+        raise ResourceError(f"{path}: no such file; {expected}")
     if (found := digest.sha256_file(path)) != spec.digest:
         raise ResourceError(f"{path}: its content is {found}, the spec pins {spec.digest}")
     rows = _rows(spec, _array(path, spec.array))

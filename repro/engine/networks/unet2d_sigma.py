@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from repro.engine.edm.augment import NUM_NUMBERS
 from repro.engine.networks.unet2d import require_halvings
 from repro.engine.torchvision_import import ensure_torchvision_importable
 from repro.spec import edm as spec_edm
@@ -26,7 +27,8 @@ class UNet2DSigma(nn.Module):
     """A `UNet2DModel` with residual resampling.
 
     One level is given to it as its time. Several become its class embedding, by sinusoids of each
-    and two layers over all; its time is 0 then.
+    and two layers over all; its time is 0 then. What was done to an image is added there, by a
+    layer without bias: of an image that nothing was done to, it is nothing.
     """
 
     def __init__(self, spec: spec_edm.UNet2DSigma, shape: tuple[int, int, int]) -> None:
@@ -54,17 +56,26 @@ class UNet2DSigma(nn.Module):
             dropout=spec.dropout,
             downsample_type="resnet",
             upsample_type="resnet",
-            class_embed_type="identity" if several else None,
+            class_embed_type="identity" if several or spec.told_changes else None,
         )
         self.embed_levels = LevelEmbedding(spec) if several else None
+        width = spec.embedding_dim
+        self.embed_changes = (
+            nn.Linear(NUM_NUMBERS, width, bias=False) if spec.told_changes else None
+        )
 
-    def forward(self, states: Tensor, levels: Tensor) -> Tensor:
-        """A prediction for *states* [B, C, H, W] at *levels* [B, G], logarithms of sigma."""
-        if self.embed_levels is None:
-            prediction: Tensor = self.unet(states, levels[:, 0]).sample
-        else:
-            embedded = self.embed_levels(levels)
-            prediction = self.unet(states, 0, class_labels=embedded).sample
+    def forward(self, states: Tensor, levels: Tensor, changes: Tensor | None = None) -> Tensor:
+        """A prediction for *states* [B, C, H, W] at *levels* [B, G], logarithms of sigma.
+
+        *changes* [B, 9] are what was done to the images before the noise; None is nothing.
+        """
+        embedded = None if self.embed_levels is None else self.embed_levels(levels)
+        if self.embed_changes is not None:
+            changes = states.new_zeros(len(states), NUM_NUMBERS) if changes is None else changes
+            told = self.embed_changes(changes)
+            embedded = told if embedded is None else embedded + told
+        time = levels[:, 0] if self.embed_levels is None else 0
+        prediction: Tensor = self.unet(states, time, class_labels=embedded).sample
         return prediction
 
 

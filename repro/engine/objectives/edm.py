@@ -5,6 +5,7 @@ from attrs import frozen
 from torch import Generator, Tensor, nn
 
 from repro.engine.datasets import EncodedImages, Images
+from repro.engine.edm.augment import augmented
 from repro.engine.edm.codec import encode, on_channels, scales_of
 from repro.engine.edm.precondition import denoiser, loss_weight
 from repro.engine.objectives.images import draw_indices, examples, random_mirrors
@@ -36,7 +37,9 @@ class EdmDenoising:
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         del step, micro  # the generator knows them
         device = next(network.parameters()).device
-        clean = self.clean(generator).to(device)
+        images, *changes = self.drawn(generator)
+        clean = encode(self.spec.codec, images).to(device)
+        told = [each.to(device) for each in changes]
         levels = noise_levels(
             self.spec.noise,
             len(clean),
@@ -44,21 +47,23 @@ class EdmDenoising:
             generator=generator,
         ).to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
-        found = denoiser(network, sigma_data=self.spec.sigma_data)(
-            clean + on_channels(levels, clean) * noise, levels
-        )
+        found = denoiser(
+            lambda scaled, logs: network(scaled, logs, *told), sigma_data=self.spec.sigma_data
+        )(clean + on_channels(levels, clean) * noise, levels)
         weight = loss_weight(levels, sigma_data=self.spec.sigma_data)
         errors = on_channels(weight, clean) * (found - clean).square()
         rms = float(clean.square().mean().sqrt())
         return LossOut(loss=errors.mean(), values={**self._by_scale(errors), "data_rms": rms})
 
-    def clean(self, generator: Generator) -> Tensor:
-        """Examples [B, C, H, W] as the network sees them."""
+    def drawn(self, generator: Generator) -> tuple[Tensor, ...]:
+        """Images [B, C, H, W], and what was done to them [B, 9] if the network is told."""
         chosen = draw_indices(len(self.data.labels), self.spec.batch_size, generator=generator)
         images = examples(self.data, chosen, generator=generator)
+        if self.spec.augment:
+            return augmented(self.spec.augment, images, generator=generator)
         if self.spec.flip:
             images = random_mirrors(images, generator=generator)
-        return encode(self.spec.codec, images)
+        return (images,)
 
     def _by_scale(self, errors: Tensor) -> dict[str, float]:
         names = scales_of(self.spec.codec)

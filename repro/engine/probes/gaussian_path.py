@@ -1,16 +1,16 @@
 """A path on Gaussian data, with the exact denoiser of a fine scale beside a coarse one."""
 
-import json
-
 import torch
 from torch import Tensor
 
+from repro.digest import canonical
 from repro.engine.edm.exact import frechet, gaussian_denoiser, two_scales
 from repro.engine.paths.table import table
 from repro.engine.probes.probe import Findings, Left, Subject, Value
 from repro.engine.samplers.heun import grid_of, integrate, started
 from repro.errors import RunError
 from repro.spec.edm import Heun
+from repro.spec.identity import identity_data
 from repro.spec.probes.gaussian_path import GaussianPath
 
 NUM_SCALES = 2
@@ -48,7 +48,7 @@ def gaussian_path(spec: GaussianPath, subject: Subject) -> Findings:
             Left(
                 role="path",
                 name="path.json",
-                data=json.dumps({"sigmas": levels}).encode(),
+                data=canonical({"sigmas": levels, "sampler": identity_data(spec.sampler)}),
                 media_type="application/json",
             ),
         ),

@@ -21,7 +21,7 @@ from repro.engine.sampling import sample_images
 from repro.engine.sheet import sheet
 from repro.engine.stages.data import known_of, shape_seen, source_of
 from repro.engine.stages.encode import open_autoencoder
-from repro.engine.stages.heatmap import settled
+from repro.engine.stages.heatmap import found_in, settled
 from repro.engine.stages.prepare import load_images
 from repro.engine.stages.select import checkpoint_of
 from repro.engine.stages.train import untrained, weights_at
@@ -30,6 +30,7 @@ from repro.ledger import store
 from repro.metrics.image_set import pairing
 from repro.spec import Stage
 from repro.spec.data import Latents
+from repro.spec.identity import identity_data
 from repro.spec.plan import Sampling
 from repro.spec.sample import FromCheckpoint, FromDataset, UniformNoise
 
@@ -106,19 +107,22 @@ def _from_checkpoint(execution: Execution, stage: Stage) -> SampleArrays:
 def _path_facts(
     execution: Execution, stage: Stage, sampler: Any, objective: Any
 ) -> Mapping[str, Any]:
-    """Keep the levels of a sampler that goes down a path; say where each scale ends."""
+    """Keep the levels of a sampler that goes down a path, and whose; say where each scale ends."""
     levels_of = LEVELS.get(type(sampler))
     if levels_of is None:
         return {}
     levels = levels_of(sampler, objective)
+    asked = stage.spec.sample.sampler
+    found = found_in(execution, stage, asked)
+    path = {"sigmas": levels.tolist(), "sampler": identity_data(asked), **found}
     execution.keep(
         stage,
-        store.put_bytes(execution.root, canonical({"sigmas": levels.tolist()})),
+        store.put_bytes(execution.root, canonical(path)),
         role="path",
         name="path.json",
         media_type="application/json",
     )
-    return {"last_levels": levels[-1].tolist()}
+    return {"last_levels": levels[-1].tolist(), **found}
 
 
 def decoder(execution: Execution, trained: Stage) -> Callable[[Tensor], Tensor] | None:

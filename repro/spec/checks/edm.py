@@ -35,6 +35,30 @@ def _network_fits_objective(spec: Spec) -> Iterator[Problem]:
             pass
 
 
+def _changes_are_told(spec: Spec) -> Iterator[Problem]:
+    match spec.network, spec.objective:
+        case UNet2DSigma(told_changes=told), Edm(augment=augment):
+            if augment and not told:
+                msg = "objective.augment tells the network what was done; expected true, got false"
+                yield Problem(("network", "told_changes"), msg)
+            if told and not augment:
+                msg = "nothing is done to images; expected false, or a table [objective.augment]"
+                yield Problem(("network", "told_changes"), msg)
+        case _:
+            pass
+
+
+def _augmented_are_images(spec: Spec) -> Iterator[Problem]:
+    if not isinstance(spec.objective, Edm) or not spec.objective.augment:
+        return
+    if spec.objective.flip:
+        msg = "objective.augment mirrors images already, and tells the network; expected false"
+        yield Problem(("objective", "flip"), msg)
+    if holds_latents(spec.data):
+        msg = "latents cannot be turned or stretched as images can; expected none"
+        yield Problem(("objective", "augment"), msg)
+
+
 def _codec_fits_data(spec: Spec) -> Iterator[Problem]:
     if not isinstance(spec.objective, Edm):
         return
@@ -194,6 +218,8 @@ def _images_are_counted(spec: Spec) -> Iterator[Problem]:
 
 CHECKS = (
     (("network", "objective"), _network_fits_objective),
+    (("network", "objective"), _changes_are_told),
+    (("data", "objective"), _augmented_are_images),
     (("data", "objective"), _codec_fits_data),
     (("data", "network"), _sides_can_be_halved),
     (("objective", "evaluate", "probe"), _samplers_fit),

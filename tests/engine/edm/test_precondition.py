@@ -70,6 +70,27 @@ def test_both_coordinates_have_one_denoiser():
     assert torch.allclose(there[:, 2:], state[:, 2:] / 5**0.5)
 
 
+def test_the_answer_does_not_depend_on_the_coordinates():
+    """A state of constant variance z asks the same of the network, and gets the same answer.
+
+    There c_skip is s sd^2 / (sigma^2 + sd^2) and c_in is s / sqrt(sigma^2 + sd^2), with
+    s = sqrt(1 + sigma^2).
+    """
+    sigma = torch.tensor([[0.3, 7.0]], dtype=torch.float64)
+    z = torch.randn((3, 4, 1, 1), dtype=torch.float64)
+    level = sigma.repeat_interleave(2, dim=1)[..., None, None]
+    stretch, total = (1 + level**2).sqrt(), level**2 + DATA**2
+
+    def network(scaled: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return scaled.sin()
+
+    found = denoiser(network, sigma_data=DATA)(to_variance_exploding(z, sigma), sigma)
+
+    answer = network((stretch / total.sqrt() * z).float(), sigma).double()
+    by_hand = stretch * DATA**2 / total * z + level * DATA / total.sqrt() * answer
+    assert torch.allclose(found, by_hand, atol=1e-6)
+
+
 def test_a_perfect_network_is_the_exact_denoiser():
     """For N(0, `sigma_data`^2) the perfect F is 0: then D is E[x0 | X]."""
     covariance = DATA**2 * torch.eye(2, dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from attrs import evolve
 
 from repro.engine.networks.unet2d_sigma import unet2d_sigma
 from repro.errors import RunError
@@ -33,6 +34,32 @@ def test_three_scales_make_it_a_little_larger():
     found = size(UNet2DSigma(num_scales=3), (18, 32, 32))
 
     assert round(found / 1e6, 1) == 56.5
+
+
+@pytest.mark.parametrize(("num_scales", "shape"), [(1, (3, 32, 32)), (3, (18, 32, 32))])
+def test_what_was_done_to_an_image_takes_one_layer(num_scales, shape):
+    """Golden: nine numbers to 512 without a bias, 4,608 parameters; it has 9 x 128 in the paper."""
+    plain, told = (
+        size(UNet2DSigma(num_scales=num_scales, told_changes=told), shape) for told in (False, True)
+    )
+
+    assert told - plain == 9 * 512
+
+
+@pytest.mark.parametrize("num_scales", [1, 3])
+def test_what_was_done_to_an_image_is_heard(num_scales):
+    """Told nothing it is as told that nothing was done; a mirror image is another."""
+    torch.manual_seed(0)
+    spec = evolve(TINY, num_scales=num_scales, told_changes=True)
+    network = unet2d_sigma(spec, (6, 8, 8)).eval()
+    states, levels, changes = torch.randn(2, 6, 8, 8), torch.zeros(2, num_scales), torch.zeros(2, 9)
+    mirrored = changes.clone()
+    mirrored[:, 0] = 1
+
+    with torch.inference_mode():
+        plain = network(states, levels)
+        assert torch.equal(network(states, levels, changes), plain)
+        assert (network(states, levels, mirrored) - plain).abs().amax(dim=(1, 2, 3)).min() > 1e-4
 
 
 def test_every_scale_is_heard():

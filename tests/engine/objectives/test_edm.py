@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from repro.engine.datasets import Images
 from repro.engine.objectives.edm import EdmDenoising, edm, noise_levels
 from repro.engine.objectives.objective import CountsImages
-from repro.spec.edm import Edm, LogNormalNoise, TorusPyramid
+from repro.spec.edm import Augmentation, Edm, LogNormalNoise, TorusPyramid
 
 TORUS = Edm(codec=TorusPyramid(), batch_size=16)
 
@@ -28,13 +28,16 @@ def data(num: int = 40, *, seed: int = 0) -> Images:
 class Nothing(nn.Module):
     """A network that puts out zeros, and remembers what it was given."""
 
+    told: tuple[Tensor, ...] = ()
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
         self.seen: list[tuple[Tensor, Tensor]] = []
 
-    def forward(self, states: Tensor, levels: Tensor) -> Tensor:
+    def forward(self, states: Tensor, levels: Tensor, *told: Tensor) -> Tensor:
         self.seen.append((states, levels))
+        self.told = told
         return self.weight * states
 
 
@@ -101,7 +104,7 @@ def test_the_same_step_draws_the_same():
 def test_images_may_be_mirrored():
     """About half of them, each by a coin of its own."""
     plain, mirrored = (
-        EdmDenoising(spec=Edm(batch_size=40, flip=flip), data=data()).clean(generator())
+        EdmDenoising(spec=Edm(batch_size=40, flip=flip), data=data()).drawn(generator())[0]
         for flip in (False, True)
     )
     same = (plain == mirrored).flatten(1).all(dim=1)
@@ -109,6 +112,24 @@ def test_images_may_be_mirrored():
 
     assert (same ^ turned).all()
     assert 5 < int(turned.sum()) < 35
+
+
+def test_the_network_is_told_what_was_done_to_an_image():
+    """Nine numbers, all 0 where it is only an image; without augmentation it is told nothing."""
+    alone, together = Nothing(), Nothing()
+    plain, augmented = (
+        edm(Edm(batch_size=40, augment=augment), data=data())
+        for augment in (None, Augmentation(probability=0.0))
+    )
+
+    plain.loss(alone, step=0, micro=0, generator=generator())
+    augmented.loss(together, step=0, micro=0, generator=generator())
+
+    [numbers] = together.told
+    assert alone.told == ()
+    assert numbers.shape == (40, 9)
+    assert 5 < int(numbers[:, 0].sum()) < 35
+    assert not numbers[:, 1:].any()
 
 
 def test_it_counts_its_images():

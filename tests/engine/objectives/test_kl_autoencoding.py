@@ -2,11 +2,13 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from torch import Tensor, nn
 
 from repro.engine.networks.kl_autoencoder import kl_autoencoder
 from repro.engine.objectives.kl_autoencoding import divergence_from_normal, kl_autoencoding
@@ -54,6 +56,53 @@ def test_a_loss_is_the_error_and_its_share_of_divergence():
     assert float(out.loss.detach()) == pytest.approx(expected, rel=1e-5)
 
 
+class Coder(nn.Module):
+    """Takes every value for N(0.3, deviation^2), and what was drawn for the image."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.deviation = deviation
+
+    def encode(self, images: Tensor) -> SimpleNamespace:
+        mean = torch.full_like(images, 0.3)
+        std = torch.full_like(images, self.deviation)
+        return SimpleNamespace(
+            latent_dist=SimpleNamespace(mean=mean, std=std, logvar=2 * std.log())
+        )
+
+    def decode(self, latents: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=latents)
+
+
+@pytest.mark.parametrize(
+    ("error", "deviation", "expected"),
+    [
+        ("squared", 1e-9, 1.3**2),
+        ("absolute", 1e-9, 1.3),
+        ("squared", 0.5, 1.3**2 + 0.5**2),
+    ],
+)
+def test_the_error_is_that_of_what_was_drawn(error, deviation, expected):
+    """Of black images, -1 everywhere; the divergence is that of the posterior, in closed form."""
+    data = type(WHITE)(
+        images=np.zeros((64, 32, 32, 3), np.uint8),
+        labels=np.zeros(64, np.int64),
+        num_classes=1,
+        digest="",
+    )
+    spec = KlAutoencoding(error=error, kl_weight=0.5, batch_size=64)
+
+    out = kl_autoencoding(spec, data=data).loss(
+        Coder(deviation), step=0, micro=0, generator=seeded("x")
+    )
+
+    divergence = 0.5 * (0.3**2 + deviation**2 - 1 - 2 * math.log(deviation))
+    assert out.values["reconstruction"] == pytest.approx(expected, rel=5e-3)
+    assert out.values["divergence"] == pytest.approx(divergence, rel=1e-5)
+    assert float(out.loss) == pytest.approx(expected + 0.5 * divergence, rel=5e-3)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     """The ledger of a denoiser whose latents come from an autoencoder that the run trains first."""
@@ -81,6 +130,19 @@ def test_latents_are_those_of_the_trained_autoencoder(root: Path):
     assert latents.shape == (40, 1, 4, 8, 8)
     assert encoded.event.facts["std"] == pytest.approx(float(latents.std()), rel=1e-4)
     assert encoded.event.facts["round_trip_error"] > 0
+
+
+def test_latents_of_another_scale_are_refused(root: Path, tmp_path: Path):
+    """A factor that was forgotten, or taken twice: schedules are made for a deviation of 1."""
+    for name in ("trained-latents.toml", "kl.toml"):
+        text = (VALID / name).read_text("utf-8")
+        text = text.replace("scaling_factor = 1.0", "scaling_factor = 0.01")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    (outcome,) = run([tmp_path / "trained-latents.toml"], root=root, cache=tmp_path / "cache")
+
+    assert outcome.status == "failed"
+    assert "expected 0.5 to 2.0; with data.scaling_factor = " in str(outcome.problems)
 
 
 def test_what_is_shown_of_latents_is_decoded(root: Path):

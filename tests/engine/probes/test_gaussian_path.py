@@ -44,12 +44,14 @@ def test_steps_widen_and_truncation_narrows():
 
 
 def test_the_levels_are_kept():
-    """As a file, a row a step."""
+    """As a file, a row a step, with the sampler that they are of."""
     spec = GaussianPath(name="toy", sampler=Heun(path=Lead(ahead=5)))
 
     [left] = gaussian_path(spec, NOBODY).files
 
-    assert len(json.loads(left.data)["sigmas"]) == 18
+    kept = json.loads(left.data)
+    assert len(kept["sigmas"]) == 18
+    assert (kept["sampler"]["path"]["kind"], kept["sampler"]["path"]["ahead"]) == ("lead", 5)
 
 
 def test_other_samplers_have_no_path():

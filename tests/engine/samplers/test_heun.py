@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from repro.engine.paths.table import table
 from repro.engine.randomness import Randomness
 from repro.engine.samplers.heun import heun, integrate, on_unit_circle, started
 from repro.engine.sampling import sample_images
+from repro.engine.torchvision_import import ensure_torchvision_importable
 from repro.errors import RunError
 from repro.spec.edm import Churn, Edm, Heun, Prior, TorusPyramid, UNet2DSigma
 from repro.spec.objective import Denoise
@@ -24,6 +26,7 @@ from repro.spec.sample import FromCheckpoint
 
 GRID = Grid(steps=18)
 STD = 0.5
+FIRST_SLOPES = {9: -0.30100, 18: -0.15392, 36: -0.07799, 72: -0.03924, 144: -0.01968}
 RELATIVE_ERRORS = {9: 0.27814, 18: 0.05527, 36: 0.01221, 72: 0.00287, 144: 0.00069, 288: 0.00016}
 
 
@@ -44,6 +47,26 @@ def test_the_error_falls_with_the_square_of_the_steps(steps: int, error: float):
     found = integrate(scalar, start, column(steps)) / STD - 1
 
     assert float(found) == pytest.approx(error, abs=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "error"), FIRST_SLOPES.items())
+def test_the_library_goes_down_the_same_levels(steps: int, error: float):
+    """Golden: by first slopes alone, as `EDMEulerScheduler` steps, the error halves with the steps.
+
+    For N(0, `sigma_data`^2) the perfect network puts out 0.
+    """
+    ensure_torchvision_importable()
+    from diffusers import EDMEulerScheduler
+
+    library: Any = EDMEulerScheduler(sigma_min=0.002, sigma_max=80.0, sigma_data=STD, rho=7.0)
+    library.set_timesteps(steps)
+    state = torch.full((1, 1, 1, 1), math.hypot(80, STD))
+
+    for level in library.timesteps:
+        state = library.step(torch.zeros_like(state), level, state).prev_sample
+
+    assert library.sigmas[:-1].tolist() == pytest.approx(column(steps)[:, 0].tolist(), rel=1e-4)
+    assert float(state) / STD - 1 == pytest.approx(error, abs=1e-4)
 
 
 def test_there_are_two_calls_a_step_but_one_in_the_last():
