@@ -140,10 +140,18 @@ def _plain(value: Any) -> str:
 
 
 def _prose(text: str) -> Any:
-    """A sentence for the page: what stands between backticks is code."""
+    """A sentence for the page: what stands between backticks is code, between stars stressed."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(_MARKED.sub(_marked, str(escape(text))))
+
+
+_MARKED = re.compile(r"`([^`]+)`|(?<![\w*])\*(\S(?:[^*`]*\S)?)\*(?![\w*])")
+
+
+def _marked(found: re.Match[str]) -> str:
+    code, stressed = found.groups()
+    return f"<em>{stressed}</em>" if code is None else f"<code>{code}</code>"
 
 
 def _json(told: Mapping[str, Any]) -> str:

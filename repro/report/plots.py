@@ -76,11 +76,23 @@ def asked(plot: Mapping[str, Any], names: Mapping[str, str]) -> str:
         return ""
     return svg.chart(
         [_asked(each, words, scatter=plot["scatter"]) for each in drawn],
-        x_label=X_NAMES.get(plot["x"], names.get(plot["x"], plot["x"])),
-        y_label=names.get(plot["metric"], plot["metric"]),
+        x_label=X_NAMES.get(plot["x"], names.get(plot["x"], _field_name(plot["x"]))),
+        y_label=_of_all([each["metric"] for each in drawn], plot["metric"], names),
         log=plot["log"],
         words=words,
     )
+
+
+def _of_all(metrics: Sequence[str], asked: str, names: Mapping[str, str]) -> str:
+    """The metric of all series, or of which they are parts; several have no name in common."""
+    alike = all(each == asked or each.startswith(f"{asked}.") for each in metrics)
+    return names.get(asked, asked) if alike else "value"
+
+
+def _field_name(path: str) -> str:
+    """A field of a spec in words, without the table that it is in."""
+    _, _, field = path.rpartition("sample.")
+    return field.removeprefix("probe.").replace(".", " ").replace("_", " ")
 
 
 def _asked(series: Mapping[str, Any], words: Sequence[str], *, scatter: bool) -> Line:

@@ -17,7 +17,7 @@ from repro.engine.objectives.objective import LossOut
 from repro.engine.seeds import seeded
 from repro.engine.train import train
 from repro.errors import RunError
-from repro.spec.train import Train
+from repro.spec.train import HalfLifeEma, ImageRampLr, Train
 from tests.engine import fakes
 
 ROOT = Path(__file__).parents[2]
@@ -223,6 +223,33 @@ def test_accumulation_equals_a_larger_batch():
 
     for name, value in load(whole.weights).items():
         assert torch.allclose(value, load(parts.weights)[name], atol=1e-5), name
+
+
+class Counting(fakes.Autoencode):
+    """Shows ten images at a time."""
+
+    num_images = 10
+
+
+def test_laws_in_images_count_those_of_every_micro_batch():
+    """Two of ten an update: a ramp over 80 takes four, and so the average halves as they say."""
+    spec = evolve(
+        fakes.TRAIN,
+        steps=6,
+        accumulate=2,
+        checkpoint_every=1,
+        lr_schedule=ImageRampLr(images=80),
+        ema=HalfLifeEma(images=1000, ramp=0.5),
+    )
+
+    saved, told = finish(spec, objective=Counting())
+
+    rates = [values["lr"] / spec.lr for _, values in told]
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])
+    before, after = (load(each.weights) for each in saved[2:4])  # 60 images were seen before
+    decay = 0.5 ** (20 / (0.5 * 60))
+    expected = decay * before["ema.0.weight"] + (1 - decay) * after["raw.0.weight"]
+    assert torch.allclose(after["ema.0.weight"], expected, atol=1e-6)
 
 
 def test_clipping():

@@ -39,7 +39,7 @@ sample = { kind = "uniform-noise", num_samples = 2049, seed = 7 }
 CLAIMS = """
 schema = 1
 title = "Toys & <tools>"
-notes = "Nothing here is real."
+notes = "Nothing here is *real*.\\n\\nLook at `a*b*c`."
 
 [specs.a]
 path = "../../specs/toy/a.toml"
@@ -177,6 +177,21 @@ def test_a_second_report_changes_nothing(built: tuple[Project, StudyReport]):
 
     assert (files(project), sorted((project.root / "segments").iterdir())) == before
     assert set(before[0]) == {"claims.toml", "claims.json", "claims.md", "claims.html"}
+
+
+def test_notes_are_paragraphs(built: tuple[Project, StudyReport]):
+    """With what is stressed and what is code; a star within code is a star."""
+    page = (built[0].reports / "toy" / "claims.html").read_text(encoding="utf-8")
+
+    assert '<p class="lead">Nothing here is <em>real</em>.</p>' in page
+    assert '<p class="lead">Look at <code>a*b*c</code>.</p>' in page
+
+
+def test_the_page_says_first_what_is_claimed(built: tuple[Project, StudyReport]):
+    """What each verdict rests on stands before the tables of numbers."""
+    page = (built[0].reports / "toy" / "claims.md").read_text(encoding="utf-8")
+
+    assert page.index("## What each verdict rests on") < page.index("## Evidence")
 
 
 def test_claims_and_verdicts_are_on_record(built: tuple[Project, StudyReport]):

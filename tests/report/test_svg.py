@@ -125,6 +125,7 @@ def test_words_are_an_axis():
         "series": [
             {
                 "label": "a",
+                "metric": "fid",
                 "points": [{"x": each, "y": 1.0, "se": None} for each in ("rms", "unit")],
             }
         ],
@@ -134,6 +135,27 @@ def test_words_are_an_axis():
 
     assert ">rms<" in picture
     assert ">unit<" in picture
+
+
+@pytest.mark.parametrize(
+    ("x", "metrics", "across", "up"),
+    [
+        ("step", ["fid"], "step", "FID"),
+        ("sample.sampler.path.ahead", ["fid"], "sampler path ahead", "FID"),
+        ("probe.sampler.prior_scale", ["fid.0-199", "fid.200-399"], "sampler prior scale", "FID"),
+        ("seconds", ["fid", "kid"], "seconds of training", "value"),
+    ],
+)
+def test_axes_are_named_for_a_reader(x, metrics, across, up):
+    """A field without the table that it is in; what is up is what all series are of."""
+    points = [{"x": 1.0, "y": 2.0, "se": None}]
+    series = [{"label": each, "metric": each, "points": points} for each in metrics]
+    plot = {"metric": "fid", "x": x, "scatter": False, "log": [], "series": series}
+
+    picture = plots.asked(plot, {"fid": "FID"})
+
+    assert f">{across}<" in picture
+    assert f">{up}<" in picture
 
 
 def test_a_plot_without_points_is_no_picture():

@@ -251,6 +251,31 @@ def test_churn_acts_between_its_levels_only():
     assert len(drawn) == int(((levels >= 0.05) & (levels <= 1)).sum())
 
 
+@pytest.mark.parametrize(("amount", "more"), [(0.3, 1.15), (10.0, 2**0.5)])
+def test_churn_puts_back_what_the_paper_says(amount: float, more: float):
+    """Levels rise by S_churn / N, or by sqrt(2) - 1 at most; noise is S_noise times the difference.
+
+    Of two scales the noisiest decides: the other lies below `from_sigma`.
+    """
+    seen = []
+
+    def watched(state: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        seen.append((state.flatten().tolist(), sigma.flatten().tolist()))
+        return torch.zeros_like(state)
+
+    integrate(
+        watched,
+        torch.zeros((1, 2, 1, 1), dtype=torch.float64),
+        np.array([[1.0, 0.5], [0.1, 0.1]]),
+        churn=Churn(amount=amount, from_sigma=0.8, scale=1.2),
+        draw=lambda: torch.ones((1, 2, 1, 1), dtype=torch.float64),
+    )
+
+    state, sigma = seen[0]
+    assert sigma == pytest.approx([more, more / 2])
+    assert state == pytest.approx([1.2 * (more**2 - 1) ** 0.5 * level for level in (1.0, 0.5)])
+
+
 class FakeBatch:
     """Six images of two channels of 2 x 2 torus pixels."""
 
