@@ -157,7 +157,9 @@ class Tabulated:
 
     kind: ClassVar = "table"
 
-    sigmas: tuple[tuple[float, ...], ...] = field(validator=[not_empty, each(each(above(0)))])
+    sigmas: tuple[tuple[float, ...], ...] = field(
+        validator=[not_empty, each(each(above(0))), each(each(finite))]
+    )
 
 
 Path = (

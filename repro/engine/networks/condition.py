@@ -75,7 +75,7 @@ def read_table(spec: VectorTable) -> NDArray[np.float32]:
 
     Raises:
         ResourceError: the file is not here, is not what the spec pins, lacks a row, has vectors of
-            another size, one that is not finite, or a class that is told as no class is.
+            another size, one that is not finite, or a class that is told as another is, or as none.
     """
     path = Path(spec.path)
     if not path.is_file():
@@ -106,8 +106,10 @@ def _refuse_unusable(spec: VectorTable, rows: NDArray[np.float32]) -> None:
     if not np.isfinite(rows).all():
         raise ResourceError(f"{where}: a vector is not finite")
     for label, row in enumerate(rows[:-1]):
-        if np.array_equal(row, rows[-1]):
-            raise ResourceError(f"{where}: class {label} is told as no class is; choose other rows")
+        alike = [each for each in range(label + 1, len(rows)) if np.array_equal(row, rows[each])]
+        for other in alike[:1]:
+            what = "no class" if other == len(rows) - 1 else f"class {other}"
+            raise ResourceError(f"{where}: class {label} is told as {what} is; choose other rows")
 
 
 def scaled(rows: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32]:

@@ -3,11 +3,17 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from repro.spec.conditional import ConditionalNetwork, UNet2DConditional, UNetStl10, classes_told
+from repro.spec.conditional import (
+    ConditionalNetwork,
+    UNet2DConditional,
+    UNetStl10,
+    VectorTable,
+    classes_told,
+)
 from repro.spec.document import Spec
 from repro.spec.layout import Layout, doublings, holds_points, layout
 from repro.spec.objective import Denoise
-from repro.spec.problems import Problem
+from repro.spec.problems import Problem, repeated
 from repro.spec.sample import FromCheckpoint, OneStep
 
 HALVINGS_STL10 = 4
@@ -65,6 +71,19 @@ def _unet_is_consistent(network: UNet2DConditional) -> Iterator[Problem]:
             yield Problem(("network", "channels", index), msg)
 
 
+def _classes_are_told_apart(spec: Spec) -> Iterator[Problem]:
+    """Two classes of one row, or a class of the row of none, cannot be asked for."""
+    condition = getattr(spec.network, "condition", None)
+    if not isinstance(condition, VectorTable):
+        return
+    path = ("network", "condition")
+    yield from repeated(condition.rows, (*path, "rows"))
+    if condition.null_row in condition.rows:
+        label = condition.rows.index(condition.null_row)
+        msg = f"expected a row that no class is told as, got that of class {label}"
+        yield Problem((*path, "null_row"), f"{msg}: {condition.null_row}")
+
+
 def _condition_is_learned(spec: Spec) -> Iterator[Problem]:
     conditional = isinstance(spec.network, ConditionalNetwork)
     if conditional and spec.objective and not isinstance(spec.objective, Denoise):
@@ -103,6 +122,7 @@ def _kinds() -> str:
 CHECKS = (
     (("data", "network"), _conditional_network_fits_data),
     (("network",), _conditional_network_is_consistent),
+    (("network",), _classes_are_told_apart),
     (("network", "objective"), _condition_is_learned),
     (("network", "objective", "evaluate", "probe"), _guidance_is_possible),
 )

@@ -110,7 +110,7 @@ def _samplers_fit(spec: Spec) -> Iterator[Problem]:
         match getattr(reader, "sample", None), spec.objective:
             case FromCheckpoint(sampler=Heun() as sampler), Edm() as objective:
                 yield from _heun_is_sound(sampler, objective, path)
-                yield from _heatmap_is_measured(sampler.path, spec, (*path, "path"))
+                yield from _heatmap_is_measured(sampler, spec, (*path, "path"))
             case FromCheckpoint(sampler=sampler), Edm():
                 msg = f"an edm objective cannot use {sampler.kind}, expected heun"
                 yield Problem((*path, "kind"), msg)
@@ -128,17 +128,35 @@ def _heun_is_sound(sampler: Heun, objective: Edm, path: KeyPath) -> Iterator[Pro
     if sampler.prior == "unit-circle" and not isinstance(objective.codec, TorusPyramid):
         msg = "pairs channels, which only a torus-pyramid codec has in even number"
         yield Problem((*path, "prior"), msg)
+    churn = sampler.churn
+    if churn and churn.from_sigma > churn.to_sigma:
+        msg = f"expected at most to_sigma = {churn.to_sigma}, got {churn.from_sigma}"
+        yield Problem((*path, "churn", "from_sigma"), msg)
     scales = num_scales(objective.codec)
     yield from _path_has_scales(sampler.path, scales, sampler.steps, (*path, "path"))
 
 
-def _heatmap_is_measured(path: Path | Any, spec: Spec, at: KeyPath) -> Iterator[Problem]:
-    if not isinstance(path, Cheapest):
+def _heatmap_is_measured(sampler: Heun, spec: Spec, at: KeyPath) -> Iterator[Problem]:
+    if not isinstance(path := sampler.path, Cheapest):
         return
     maps = {each.name: each for each in spec.probe if isinstance(each, JacobianHeatmap)}
-    if path.heatmap not in maps:
+    if path.heatmap in maps:
+        yield from _there_is_a_way(path, sampler.steps, maps[path.heatmap].num_levels - 1, at)
+    else:
         msg = f"no probe {path.heatmap!r} of kind {JacobianHeatmap.kind}"
         yield Problem((*at, "heatmap"), f"{msg}, {choice(path.heatmap, maps)}")
+
+
+def _there_is_a_way(path: Cheapest, moves: int, far: int, at: KeyPath) -> Iterator[Problem]:
+    """So many moves reach the last level, *far* levels away, and need not stand still."""
+    least = -(-far // path.max_jump)
+    most = far if path.band == 0 else 2 * far
+    if moves < least:
+        msg = f"{moves} steps over {far + 1} levels need jumps of at least {-(-far // moves)}"
+        yield Problem((*at, "max_jump"), f"{msg}, got {path.max_jump}")
+    if moves > most:
+        msg = f"a path over {far + 1} levels has at most {most} steps, got {moves}"
+        yield Problem((*at[:-1], "steps"), msg)
 
 
 def _gaussian_paths_are_sound(spec: Spec) -> Iterator[Problem]:

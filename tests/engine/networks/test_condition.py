@@ -91,6 +91,7 @@ def test_several_tokens(tmp_path: Path):
         ({"dim": 3}, r"expected \[R, 1, 3\], got \[4, 4\]"),
         ({"rows": (0, 9)}, "has 4 rows, none of number 9"),
         ({"null_row": 1}, "class 1 is told as no class is"),
+        ({"rows": (3, 1, 3)}, "class 0 is told as class 2 is"),
     ],
 )
 def test_a_table_that_does_not_fit(tmp_path: Path, changes, message):
