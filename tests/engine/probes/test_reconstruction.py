@@ -51,6 +51,48 @@ def test_what_comes_back_is_like_the_data(spec):
     assert 0.18 < alike < 0.95  # a fifth, where the posterior is drawn from
 
 
+@pytest.mark.parametrize(
+    ("spec", "level", "visited"),
+    [
+        (Ddim(steps=5), 499, [499, 399, 299, 199, 99]),
+        (Ddim(steps=5), 250, [250, 199, 99]),
+        (Ddpm(steps=5), 199, [199, 99]),
+        (MeanScaled(), 3, [3, 2, 1, 0]),
+    ],
+)
+def test_the_way_back_begins_at_the_level(spec, level, visited):
+    """And goes over the levels below it that the sampler visits, each once."""
+    seen = []
+
+    def watched(z: Tensor, at: int) -> Tensor:
+        seen.append(at)
+        return torch.zeros_like(z)
+
+    z = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+    from_level(spec, watched, z, level, process=PROCESS, draw=lambda: torch.zeros_like(z))
+
+    assert seen == visited
+
+
+@pytest.mark.parametrize("kind", [Ddim, Ddpm])
+def test_the_way_back_bounds_images_if_its_sampler_does(kind):
+    """Of latents nothing is cut."""
+    process = Denoise(prediction="sample", schedule=PROCESS.schedule)
+    z = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+
+    def three(z: Tensor, at: int) -> Tensor:
+        return torch.full_like(z, 3.0)
+
+    cut, whole = (
+        from_level(
+            kind(steps=5, clip=clip), three, z, 250, process=process, draw=lambda: 0 * z
+        ).item()
+        for clip in (True, False)
+    )
+
+    assert (cut, whole) == pytest.approx((1, 3), abs=0.01)
+
+
 def test_from_the_last_level_nothing_is_restored():
     """Its signal is 1e-8 of its noise: this is generation, whatever it is called."""
     assert abs(restored(Ddpm(steps=500, clip=False), 499)[2]) < 0.03
