@@ -43,8 +43,8 @@ class PinnedNeed:
         if self.spec.digest == UNPINNED:
             ways.append(
                 f"its content is not pinned: run {digesting(self.spec)} and write the 64 digits"
-                " that it prints into the spec, or into the file that it extends, as"
-                f' digest = "sha256:..." in the place of "{UNPINNED}"'
+                " that it prints into the spec and the files that it extends or names, as"
+                f' digest = "sha256:..." wherever "{UNPINNED}" stands beside this path'
             )
         return f"{self.name}: {'; then, '.join(ways)}"
 

@@ -76,8 +76,8 @@ def test_a_folder_that_is_there_lacks_its_pin(tmp_path):
     assert need.how_to_get == (
         f"{tmp_path}: its content is not pinned: run `cd {tmp_path} && find . -type f -printf"
         r" '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum` and write the 64 digits that"
-        " it prints into the spec, or into the file that it extends, as"
-        ' digest = "sha256:..." in the place of "unpinned"'
+        " it prints into the spec and the files that it extends or names, as"
+        ' digest = "sha256:..." wherever "unpinned" stands beside this path'
     )
 
 
