@@ -135,6 +135,7 @@ def _encoders_have_seen_such_data(spec: Spec) -> Iterator[Problem]:
                 msg = f"has seen {_seen(data)}, but the data are {_seen(spec.data)}"
                 if holds_latents(data) and holds_latents(spec.data):
                     msg = "has seen latents of another autoencoder or scaling factor than the data"
+                    msg += "; expected the same of both"
                 yield Problem((*path, "run", "data"), msg)
             case _:
                 pass
