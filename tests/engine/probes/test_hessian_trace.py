@@ -109,8 +109,13 @@ def test_bands_of_noise_levels():
         for metric in ("hessian_trace", "hessian_trace_std", "loss", "weight", "snr")
         for band in ("0-24", "25-49")
     }
+    abar = np.cumprod(1 - np.linspace(1e-4, 2e-2, 50))[25:]
+    snr = abar / (1 - abar)
+    assert found["snr.25-49"] == pytest.approx(np.exp(np.log(snr).mean()), rel=1e-4)
+    assert found["weight.25-49"] == pytest.approx((np.minimum(snr, 5) / snr).mean(), rel=1e-4)
     assert found["snr.0-24"] > found["snr.25-49"]
     assert found["weight.0-24"] < found["weight.25-49"]
+    assert len({found["loss"], found["loss.0-24"], found["loss.25-49"]}) == 3
 
 
 def test_bands_cover_all_levels():
