@@ -57,6 +57,12 @@ name = "toy"
 kind = "gaussian-path"
 sampler = { kind = "heun", path = { kind = "lead", ahead = 2 } }
 
+[[probe]]
+name = "cost"
+kind = "forward-cost"
+batch_size = 2
+repeats = 1
+
 [[evaluate]]
 name = "over-heatmap"
 checkpoints = { last = 2 }
@@ -138,6 +144,14 @@ def test_a_path_says_where_it_is_from(folder, done):
     assert kept["heatmap"] == heatmap
     assert (kept["sampler"]["steps"], kept["sampler"]["sigma_max"]) == (3, 80)
     assert kept["sampler"]["path"]["kind"] == "cheapest"
+
+
+def test_a_call_at_real_levels_has_a_cost(done):
+    """What the network sees has six channels for one, and a level for each scale."""
+    cost = {each.metric: each.value for each in done["probe", "cost"].measurements}
+
+    assert cost["parameters"] > 1000
+    assert cost["operations"] > 1e5
 
 
 def test_errors_of_every_gamma_are_numbers(done):

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from repro.engine.edm.codec import seen_shape
 from repro.engine.guidance import null_label_of
 from repro.engine.probes.probe import Findings, Subject, Value
+from repro.spec.edm import Edm, num_scales
 from repro.spec.probes.denoising import ForwardCost
 
 
@@ -16,7 +18,9 @@ def forward_cost(spec: ForwardCost, subject: Subject) -> Findings:
     """Parameters, operations an example, and the time of an example in a batch on this machine."""
     network = subject.network()
     data: Any = subject.data()
-    inputs = _inputs(network, spec.batch_size, data.shape, device=subject.device)
+    objective = subject.training.objective
+    z = torch.zeros(spec.batch_size, *seen_shape(objective, data.shape), device=subject.device)
+    inputs = _inputs(network, z, objective)
     times = [_timed(network, inputs) for _ in range(spec.repeats + 1)][1:]
     num = sum(each.numel() for each in network.parameters())
     return Findings(
@@ -57,9 +61,9 @@ def _timed(network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
     return time.perf_counter() - started_s
 
 
-def _inputs(
-    network: nn.Module, size: int, shape: tuple[int, ...], *, device: str
-) -> tuple[Tensor, ...]:
-    zeros = torch.zeros(size, dtype=torch.int64, device=device)
-    z = torch.zeros(size, *shape, device=device)
+def _inputs(network: nn.Module, z: Tensor, objective: Any) -> tuple[Tensor, ...]:
+    """What a denoiser is called with: images, their levels, and labels if it takes any."""
+    if isinstance(objective, Edm):
+        return z, z.new_zeros(len(z), num_scales(objective.codec))
+    zeros = torch.zeros(len(z), dtype=torch.int64, device=z.device)
     return (z, zeros) if null_label_of(network) is None else (z, zeros, zeros)

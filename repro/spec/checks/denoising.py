@@ -5,12 +5,14 @@ from typing import Any
 
 from repro.spec.conditional import ConditionalNetwork, classes_told
 from repro.spec.document import Spec
+from repro.spec.kl import KlAutoencoding
 from repro.spec.layout import layout
-from repro.spec.objective import Denoise
+from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.probes.denoising import (
     ClassGrid,
     ConditionMap,
     DenoisingCollage,
+    ForwardCost,
     LabelSensitivity,
     Reconstruction,
 )
@@ -20,6 +22,7 @@ from repro.spec.sample import Ddim, Ddpm, FromCheckpoint, MeanScaled
 SHOWING = DenoisingCollage | ClassGrid | Reconstruction
 LEVELLED = DenoisingCollage | Reconstruction | LabelSensitivity
 HEARING = LabelSensitivity | ConditionMap
+NO_DENOISERS = Drifting | KlAutoencoding | MaskedAutoencoding
 
 
 def _levels_exist(spec: Spec) -> Iterator[Problem]:
@@ -37,6 +40,13 @@ def _levels_exist(spec: Spec) -> Iterator[Problem]:
             case other:
                 msg = f"looks at levels of noise, which {other.kind} has none of; expected denoise"
                 yield Problem(("probe", index, "kind"), msg)
+
+
+def _a_call_is_that_of_a_denoiser(spec: Spec) -> Iterator[Problem]:
+    for index, probe in enumerate(spec.probe):
+        if isinstance(probe, ForwardCost) and isinstance(spec.objective, NO_DENOISERS):
+            msg = f"asks what a call of a denoiser costs, got {spec.objective.kind}"
+            yield Problem(("probe", index, "kind"), f"{msg}; expected denoise or edm")
 
 
 def _a_condition_is_there(spec: Spec) -> Iterator[Problem]:
@@ -109,6 +119,7 @@ def _images_to_restore_exist(spec: Spec) -> Iterator[Problem]:
 
 CHECKS = (
     (("objective", "probe"), _levels_exist),
+    (("objective", "probe"), _a_call_is_that_of_a_denoiser),
     (("network", "probe"), _a_condition_is_there),
     (("probe",), _a_network_makes_what_is_shown),
     (("evaluate", "probe"), _what_is_shown_is_what_is_measured),
