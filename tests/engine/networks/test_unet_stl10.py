@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from repro.engine.networks.unet_stl10 import sinusoid, unet_stl10
+from repro.engine.networks.unet_stl10 import LEVEL_WIDTH, Block, sinusoid, unet_stl10
 from repro.engine.probes.forward_cost import operations
 from repro.engine.seeds import global_stream
 from repro.errors import RunError
@@ -93,6 +93,23 @@ def test_more_tokens_train_it():
 
     assert gradient(network, ".own.") > 1e-7
     assert gradient(network, "cross.to_q") > 1e-7
+
+
+@pytest.mark.parametrize("context", [None, 8])
+def test_a_block_is_what_it_was_and_what_attention_makes_of_it(context):
+    """Without attention that is itself again; one token is the same vector at every place."""
+    torch.manual_seed(0)
+    spec = UNetStl10(condition=Labels(), channels=SMALL, num_heads=2, norm_groups=4, dropout=0.0)
+    block = Block(spec, 16, 24, attends=context is not None, context=context)
+    x, told, tokens = torch.randn(2, 16, 4, 4), torch.randn(2, LEVEL_WIDTH), torch.randn(2, 1, 8)
+
+    found = block(x, told, None if context is None else tokens)
+
+    inner = block.first(x) + block.told(told)[:, :, None, None]
+    was = block.skip(x) + block.second(inner)
+    made = was if block.cross is None else block.cross.to_out(block.cross.to_v(tokens[:, 0]))
+    expected = was + (made if context is None else made[:, :, None, None])
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_it_says_nothing_before_its_first_update():
