@@ -390,6 +390,18 @@ def test_the_second_view_is_of_the_mirror_image(tmp_path):
     assert not np.allclose(noise[:, 0], noise[:, 1])
 
 
+def test_every_image_draws_noise_of_its_own(tmp_path):
+    """What a posterior adds to the mean of one image says nothing of what it adds to another."""
+    spec = spec_of(autoencoder=small.saved(tmp_path))
+    with torch.inference_mode():
+        law = small.network().encode(signed(images_of(spec).images[:])).latent_dist
+
+    noise = (latents_of(spec, range(6))[:, 0] / 0.5 - law.mean.numpy()) / law.std.numpy()
+
+    alike = np.corrcoef(noise.reshape(6, -1)) - np.eye(6)
+    assert np.abs(alike).max() < 0.7  # 64 numbers each: of chance, 0.5 at the most
+
+
 def test_without_flips_there_is_one_view(tmp_path):
     """Half the work and half the disk."""
     spec = spec_of(autoencoder=small.saved(tmp_path), flips=False)

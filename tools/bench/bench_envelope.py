@@ -142,16 +142,14 @@ def in_own_process(name: str, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def row(name: str, found: Mapping[str, Any]) -> list[str]:
-    first = [
-        name.removeprefix("table8-"),
-        f"{found['parameters']:,}",
-        f"{found['num_samples']} ({found['published_samples']:,})",
-        f"{found['width']} ({found['published_width']})",
-    ]
+    first = [name.removeprefix("table8-"), f"{found['parameters']:,}"]
+    published = f"({found['published_samples']:,})", f"({found['published_width']})"
     if found["step_s"] is None:
-        return [*first, f"needs {found['needed_gib']:.1f} GiB", "not run", "not run"]
+        return [*first, *published, f"not run: needs {found['needed_gib']:.1f} GiB", "", ""]
     return [
         *first,
+        f"{found['num_samples']} {published[0]}",
+        f"{found['width']} {published[1]}",
         f"{found['step_s']:.3g}",
         f"{found['num_samples'] / found['step_s']:.3g}",
         f"{found['peak_gib']:.1f}",
