@@ -28,8 +28,9 @@ def shadow_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 @torch.no_grad()
 def follow(shadow: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, decay: float) -> None:
     """Move *shadow* to decay shadow + (1 - decay) weights, in place; counters are copied."""
-    for name, value in weights.items():
-        if value.is_floating_point():
-            shadow[name].lerp_(value, 1 - decay)
-        else:
-            shadow[name].copy_(value)
+    followed = [name for name, value in weights.items() if value.is_floating_point()]
+    if followed:  # in one call, as torch.optim.swa_utils does
+        shadows, values = ([each[name] for name in followed] for each in (shadow, weights))
+        torch._foreach_lerp_(shadows, values, 1 - decay)
+    for name in weights.keys() - set(followed):
+        shadow[name].copy_(weights[name])

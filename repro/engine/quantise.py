@@ -1,5 +1,7 @@
 """From numbers to the bytes of images."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,13 +17,13 @@ def quantise(images: Tensor, *, rule: Quantisation = "round-half-even") -> NDArr
     Raises:
         RunError: when a value is not finite; a byte would hide it.
     """
-    if not bool(images.isfinite().all()):
+    if not all(math.isfinite(each) for each in images.aminmax()):
         msg = (
             "sample: a sampled image is not finite; the network diverged in training, or its "
             "sampler needs clip = true"
         )
         raise RunError(msg)
-    scaled = ((images + 1) * 127.5).clamp(0, 255)
-    scaled = (scaled.round() if rule == "round-half-even" else scaled.floor()).to(torch.uint8)
-    pixels: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    scaled = (images + 1).mul_(127.5).clamp_(0, 255)
+    whole = (scaled.round_() if rule == "round-half-even" else scaled.floor_()).to(torch.uint8)
+    pixels: NDArray[np.uint8] = whole.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return pixels

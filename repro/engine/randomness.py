@@ -11,6 +11,8 @@ import torch
 from attrs import frozen
 from torch import Generator, Tensor
 
+from repro.engine.seeds import normal
+
 
 @frozen(kw_only=True)
 class Randomness:
@@ -45,5 +47,9 @@ def draw(law: Randomness, num: int, *, generator: Generator) -> tuple[Tensor, ..
 
 def draw_each(law: Randomness, generators: Sequence[Generator]) -> tuple[Tensor, ...]:
     """As `draw`, a sample for each of *generators*; row i draws from generator i only."""
-    rows = [draw(law, 1, generator=each) for each in generators]
-    return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
+    noise = normal(generators, law.noise_shape)
+    if not law.num_style_tokens:
+        return (noise,)
+    size = (law.num_style_tokens,)
+    style = [torch.randint(law.num_style_codes, size, generator=each) for each in generators]
+    return noise, torch.stack(style)

@@ -50,7 +50,10 @@ def per_image(seeds: Sequence[int]) -> list[Generator]:
 
 def normal(generators: Sequence[Generator], shape: Sequence[int]) -> Tensor:
     """Standard normal noise [len(generators), *shape]; row i draws from generator i only."""
-    return torch.stack([torch.randn(tuple(shape), generator=each) for each in generators])
+    noise = torch.empty(len(generators), *shape)
+    for row, generator in zip(noise, generators, strict=True):
+        row.normal_(generator=generator)
+    return noise
 
 
 def _number(parts: Sequence[int | str]) -> int:

@@ -26,10 +26,12 @@ OnBegun = Callable[[Loaded], None]
 class _Training:
     """The parts that change from update to update.
 
-    `weights` are the network's own, `objective` the state of the objective, by name.
+    `parameters` are those that are trained, `weights` the network's own, `objective` the state of
+    the objective by name.
     """
 
     network: nn.Module
+    parameters: list[nn.Parameter]
     weights: Mapping[str, Tensor]
     shadow: dict[str, Tensor]
     optimizer: AdamW
@@ -80,11 +82,13 @@ def train(
 
 def _started(spec: Train, network: nn.Module, objective: Objective) -> _Training:
     weights = network.train().state_dict()
+    parameters = [each for each in network.parameters() if each.requires_grad]
     return _Training(
         network=network,
+        parameters=parameters,
         weights=weights,
         shadow=ema.shadow_of(weights),
-        optimizer=_optimizer(spec, network),
+        optimizer=_optimizer(spec, parameters),
         objective=objective.state() if isinstance(objective, Stateful) else {},
     )
 
@@ -104,7 +108,7 @@ def _update(
 ) -> dict[str, float]:
     training.optimizer.zero_grad(set_to_none=True)
     values = _accumulate(spec, training.network, objective, step=step)
-    norm = nn.utils.clip_grad_norm_(training.network.parameters(), spec.clip_norm)
+    norm = nn.utils.clip_grad_norm_(training.parameters, spec.clip_norm)
     num_images = spec.accumulate * _images_of(objective)
     rate = learning_rate(spec, step=step, num_images=num_images)
     values |= {"grad_norm": float(norm), "lr": rate}
@@ -151,9 +155,9 @@ def _refuse_non_finite(values: Mapping[str, float], *, step: int) -> None:
         raise RunError(msg)
 
 
-def _optimizer(spec: Train, network: nn.Module) -> AdamW:
+def _optimizer(spec: Train, parameters: list[nn.Parameter]) -> AdamW:
     return AdamW(
-        [each for each in network.parameters() if each.requires_grad],
+        parameters,
         lr=spec.lr,
         betas=spec.betas,
         eps=spec.eps,

@@ -252,13 +252,13 @@ def test_an_interrupted_one_says_again_what_it_began_with(
     run([folder / "tiny.toml"], **places)
     updates = iter(range(8, 13))
 
-    def stop_after_12(_: Any) -> str:
+    def stop_after_12(*_: Any) -> str:
         if next(updates) == 12:
             raise KeyboardInterrupt
         return ""
 
     with monkeypatch.context() as patched:
-        patched.setattr("repro.engine.stages.train._note", stop_after_12)
+        patched.setattr("repro.engine.stages.train.note_of", stop_after_12)
         with pytest.raises(KeyboardInterrupt):
             run([folder / "full.toml"], **places)
     run([folder / "full.toml"], **places)

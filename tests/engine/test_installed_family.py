@@ -82,6 +82,7 @@ LOOP_FILES = (
     "engine/stages/sample.py",
     "engine/stages/evaluate.py",
     "engine/stages/probe.py",
+    "engine/stages/measured.py",
     "engine/stages/select.py",
     "engine/stages/init.py",
 )
@@ -163,13 +164,13 @@ def test_it_is_resumed_in_the_same_bits(
     places: dict[str, Any] = {"root": tmp_path / "ledger", "cache": tmp_path / "cache"}
     updates = iter(range(1, 51))
 
-    def stop_after_50(_: Any) -> str:
+    def stop_after_50(*_: Any) -> str:
         if next(updates) == 50:
             raise KeyboardInterrupt
         return ""
 
     with monkeypatch.context() as patched:
-        patched.setattr("repro.engine.stages.train._note", stop_after_50)
+        patched.setattr("repro.engine.stages.train.note_of", stop_after_50)
         with pytest.raises(KeyboardInterrupt):
             run([path], **places)
     run([path], **places)

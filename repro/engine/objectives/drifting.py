@@ -101,6 +101,9 @@ class DriftingImages:
     def state(self) -> Mapping[str, Tensor]:
         return self.reals.state()
 
+    def shown(self, values: Mapping[str, float]) -> Mapping[str, float]:
+        return energies(values)
+
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         spec = self.spec
         device = next(network.parameters()).device
@@ -158,6 +161,9 @@ class DriftingPoints:
     data: Points
     randomness: Randomness
 
+    def shown(self, values: Mapping[str, float]) -> Mapping[str, float]:
+        return energies(values)
+
     def loss(self, network: nn.Module, *, step: int, micro: int, generator: Generator) -> LossOut:
         device = next(network.parameters()).device
         points = self.data.draw(self.spec.num_positive, generator).to(device)
@@ -201,6 +207,20 @@ def summed_loss(
         )
         losses.append(loss)
     return LossOut(loss=torch.stack(losses).sum(), values=_values(spec, told))
+
+
+def energies(values: Mapping[str, float]) -> dict[str, float]:
+    """The energy at each temperature, its mean over all keys: what falls, where the loss is flat.
+
+    With it how many draws of reals had to repeat some, if any.
+    """
+    found: dict[str, list[float]] = {}
+    for name, value in values.items():
+        if name.startswith("energy/"):
+            found.setdefault(f"energy/{name.rpartition('/')[2]}", []).append(value)
+    repeated = sum(value for name, value in values.items() if name.startswith("underflow/"))
+    means = {at: sum(each) / len(each) for at, each in found.items()}
+    return {**means, "underflow": repeated} if repeated else means
 
 
 def field_of(spec: Drifting, key: str) -> DriftField:

@@ -52,3 +52,11 @@ class Stateful(Protocol):
     """
 
     def state(self) -> Mapping[str, Tensor]: ...
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """An objective of which a person should watch other numbers than the loss."""
+
+    def shown(self, values: Mapping[str, float]) -> Mapping[str, float]:
+        """Of the *values* of an update those that mean something, each by a short name."""

@@ -13,9 +13,10 @@ from repro.engine.evaluation.extractor import open_extractor
 from repro.engine.evaluation.references import drawn, make_reference
 from repro.engine.execution import Execution
 from repro.engine.references import shipped_path
+from repro.engine.stages.measured import keep_measured
 from repro.engine.stages.prepare import load_images
 from repro.ledger import store
-from repro.ledger.records import Artifact, Measurement, Protocol
+from repro.ledger.records import Artifact
 from repro.metrics.features import encode_features
 from repro.metrics.influence import encode_influences
 from repro.metrics.reference import encode_reference, read_reference
@@ -74,9 +75,24 @@ def evaluate(execution: Execution, stage: Stage) -> Mapping[str, Any]:
         )
         for role, data in files.items()
     }
+    samples = execution.artifact(sampled, "samples")
     for each in result.measured:
-        execution.record(Protocol(protocol_id=each.protocol_id, facts=each.protocol))
-        execution.record(_measurement(execution, stage, each, kept=kept))
+        keep_measured(
+            execution,
+            stage,
+            each,
+            step=samples.facts.get("checkpoint_step"),
+            num_samples=each.num_samples,
+            protocol=each.protocol,
+            rests_on={
+                "samples": samples.sha256,
+                "features": kept["features"].sha256,
+                "influence": None if each.influence is None else kept["influence"].sha256,
+                "reference": execution.artifact(referred, "reference").sha256,
+                "pairing": samples.facts["pairing"],
+            },
+            facts={**each.facts, "sample": dict(samples.facts)},
+        )
     return {each.metric: each.value for each in result.measured}
 
 
@@ -118,36 +134,6 @@ def _made(execution: Execution, stage: Stage, spec: DatasetReference) -> Mapping
         facts={"digest": statistics.digest},
     )
     return {"digest": statistics.digest, "count": statistics.moments.count}
-
-
-def _measurement(
-    execution: Execution,
-    stage: Stage,
-    measured: evaluator.Measured,
-    *,
-    kept: Mapping[str, Artifact],
-) -> Measurement:
-    sampled = execution.only_input(stage, "sample")
-    samples = execution.artifact(sampled, "samples")
-    referred = execution.only_input(stage, "reference")
-    return Measurement(
-        stage_id=stage.stage_id,
-        evaluation=stage.name,
-        checkpoint_step=samples.facts.get("checkpoint_step"),
-        metric=measured.metric,
-        value=measured.value,
-        se=measured.se,
-        se_kind=measured.se_kind,
-        unit=measured.unit,
-        num_samples=measured.num_samples,
-        protocol_id=measured.protocol_id,
-        samples=samples.sha256,
-        features=kept["features"].sha256,
-        influence=None if measured.influence is None else kept["influence"].sha256,
-        reference=execution.artifact(referred, "reference").sha256,
-        pairing=samples.facts["pairing"],
-        facts={**measured.facts, "sample": dict(samples.facts)},
-    )
 
 
 def weights_path(execution: Execution, extractor: Extractor) -> Path | None:

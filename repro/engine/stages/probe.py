@@ -22,15 +22,14 @@ from repro.engine.probes.probe import Findings, SampleArrays, Value
 from repro.engine.progress import Progress
 from repro.engine.stages.data import examples_of, source_of
 from repro.engine.stages.evaluate import BATCH_SIZE, weights_path
+from repro.engine.stages.measured import keep_measured
 from repro.engine.stages.prepare import load_images
 from repro.engine.stages.sample import decoder
 from repro.engine.stages.select import checkpoint_of
 from repro.engine.stages.train import objective_of, trained_encoder, untrained, weights_at
 from repro.errors import RunError
 from repro.ledger import store
-from repro.ledger.records import Measurement, Protocol
 from repro.metrics.features import Features
-from repro.metrics.protocol import protocol_id
 from repro.spec import Stage
 from repro.spec.data import Latents
 from repro.spec.evaluate import Extractor
@@ -54,7 +53,16 @@ def probe(execution: Execution, stage: Stage) -> Mapping[str, Any]:
             media_type=each.media_type,
         )
     for value in found.values:
-        _record(execution, stage, subject, value, found)
+        keep_measured(
+            execution,
+            stage,
+            value,
+            step=subject.step,
+            num_samples=value.num,
+            protocol=protocol_of(stage.payload["probe"], value, found),
+            rests_on=subject.rests_on() or {"samples": sha256(found.files[0].data)},
+            facts={"probe": part.probe.kind, **found.facts},
+        )
     return {each.metric: each.value for each in found.values}
 
 
@@ -135,30 +143,6 @@ class RecordedSubject:
             msg = f"probe {self._stage.name}: it is put to no checkpoint"
             raise RunError(msg)
         return weights_at(self._execution, self._trained(), self.step)
-
-
-def _record(
-    execution: Execution, stage: Stage, subject: RecordedSubject, value: Value, found: Findings
-) -> None:
-    protocol = protocol_of(stage.payload["probe"], value, found)
-    named = protocol_id(protocol)
-    execution.record(Protocol(protocol_id=named, facts=protocol))
-    execution.record(
-        Measurement(
-            stage_id=stage.stage_id,
-            evaluation=stage.name,
-            checkpoint_step=subject.step,
-            metric=value.metric,
-            value=value.value,
-            se=value.se,
-            se_kind=value.se_kind,
-            unit=value.unit,
-            num_samples=value.num,
-            protocol_id=named,
-            facts={"probe": stage.payload["probe"]["kind"], **found.facts},
-            **(subject.rests_on() or {"samples": sha256(found.files[0].data)}),
-        )
-    )
 
 
 def protocol_of(asked: Mapping[str, Any], value: Value, found: Findings) -> dict[str, Any]:

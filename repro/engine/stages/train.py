@@ -18,7 +18,7 @@ from repro.engine.features.encoder import FeatureEncoder, MapFeatures, SeveralFe
 from repro.engine.features.library import library_encoder
 from repro.engine.networks.mae import MaeEncoder
 from repro.engine.objectives.classify import classify
-from repro.engine.objectives.objective import Objective
+from repro.engine.objectives.objective import Objective, Shows
 from repro.engine.seeds import global_stream
 from repro.engine.stages.data import examples_of, images_of, known_of, shape_seen
 from repro.engine.stages.init import beginning_of, keep_begun, say_begun_again
@@ -212,7 +212,7 @@ def _train(
 
         def on_progress(step: int, values: Mapping[str, float]) -> None:
             execution.segment.log(stage.stage_id, step, values)
-            advance(1, _note(values))
+            advance(1, note_of(objective, values))
 
         def on_begun(loaded: Loaded) -> None:
             advance(loaded.first_step, "taken over")
@@ -269,18 +269,7 @@ def _kept(execution: Execution, stage: Stage, state: TrainingState) -> Checkpoin
     return Checkpoint(stage_id=stage.stage_id, step=state.step, **digests)
 
 
-def _note(values: Mapping[str, float]) -> str:
-    """The numbers that mean something.
-
-    Of a drift at every temperature the energy, the mean over all keys, and how many draws of reals
-    had to repeat some, if any; else the loss.
-    """
-    energies: dict[str, list[float]] = {}
-    for name, value in values.items():
-        if name.startswith("energy/"):
-            energies.setdefault(f"energy/{name.rpartition('/')[2]}", []).append(value)
-    shown = {at: sum(each) / len(each) for at, each in energies.items()} or {"loss": values["loss"]}
-    repeated = sum(value for name, value in values.items() if name.startswith("underflow/"))
-    if repeated:
-        shown["underflow"] = repeated
+def note_of(objective: Objective, values: Mapping[str, float]) -> str:
+    """What a person sees of an update: the numbers that the objective says mean something."""
+    shown = objective.shown(values) if isinstance(objective, Shows) else {"loss": values["loss"]}
     return "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
