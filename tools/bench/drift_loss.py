@@ -10,6 +10,7 @@ what torch allocated) beyond its features, which are there before; gradients cou
 it in RESULTS.md.
 
 - streamed: `repro.engine.drift.drift_loss`
+- fused: the same with chunks fused by torch.compile; on a GPU, where a training may choose it
 - batched: as the public ports have it (`batched_drift.py`)
 - reference: `repro.engine.drift.reference` in float64 and autograd, row by row, on a few rows of
   each key: its time is that of a row times the rows
@@ -25,6 +26,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,7 +35,8 @@ from batched_drift import batched_drift_loss
 from results import table, write_section
 from torch import Tensor
 
-from repro.engine.drift import drift_loss
+from repro.engine.drift import drift_loss, kernels
+from repro.engine.drift.affinity import drift_at
 from repro.engine.drift.reference import reference_drift
 from repro.spec.objective import DriftField
 
@@ -46,8 +49,8 @@ ROWS_OF_THE_REFERENCE = 16
 NOTE = """\
 Memory is that of the worst key: one buffer a temperature, of which one is the gradient. Batched
 keeps nothing of other keys here; the ports keep the graph of all. CUDA runs the same code in larger
-chunks. What no GPU was there to measure stays open: `--device cuda` gives the numbers by which a
-compiled path would be chosen."""
+chunks, call by call or fused by torch.compile, whichever a training's first update measures to be
+faster; `--device cuda` shows both. No GPU was there to measure on yet."""
 
 Shape = tuple[int, int]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -103,6 +106,9 @@ def costs_of(shape: Shape, *, num_classes: int, rounds: int) -> dict[str, Cost]:
         "batched": (batched, generated, reals, 1.0),
         "reference": (reference, generated[:, :, :few], reals[:, :, :few], shape[0] / few),
     }
+    if on_gpu():
+        parts["fused"] = (partial(streamed, move=kernels.fused()), generated, reals, 1.0)
+        measured(*parts["fused"][:3])  # compiles
     found: dict[str, list[Cost]] = {name: [] for name in parts}
     for _ in range(rounds):
         for name, (loss, x, targets, times) in parts.items():
@@ -173,7 +179,7 @@ def products_a_second() -> float:
     return 2 * 2048**3 / fastest(lambda: torch.mm(square, square, out=out))
 
 
-def streamed(x: Tensor, reals: Tensor) -> Tensor:
+def streamed(x: Tensor, reals: Tensor, *, move: kernels.Move = drift_at) -> Tensor:
     reals = reals.transpose(1, 2)
     loss, _ = drift_loss(
         x.transpose(1, 2),
@@ -181,6 +187,7 @@ def streamed(x: Tensor, reals: Tensor) -> Tensor:
         reals[:, :, NUM_POSITIVE:],
         field=DriftField(),
         weights=torch.full((len(x), NUM_UNCONDITIONAL), WEIGHT),
+        move=move,
     )
     return loss
 
@@ -242,7 +249,7 @@ def report(
 ) -> str:
     totals = {
         name: sum(times * costs[shape][name].seconds for shape, times in shapes.items())
-        for name in ("streamed", "batched", "reference")
+        for name in next(iter(costs.values()))
     }
     peaks = {name: max(each[name].size_bytes for each in costs.values()) for name in totals}
     rows = num_classes * sum(locations * times for (locations, _), times in shapes.items())

@@ -6,6 +6,7 @@ and pushed off negatives, by mean shifts under a kernel of their distances. Tens
 
 `field`         the field of a whole batch, streamed over its rows
 `affinity`      the mathematics of a few rows
+`kernels`       what computes it: torch call by call, or fused where that is faster
 `loss`          the regression onto the moved vectors, with its gradient formed beside its value
 `guidance`      the laws of the guidance scale alpha, and what it weighs
 `reference`     the field again in float64, spelled out: what the fast path is held to

@@ -22,6 +22,7 @@ from attrs import frozen
 from torch import Tensor, distributed
 
 from repro.engine.drift.affinity import diagonal, drift_at, pairwise_distances
+from repro.engine.drift.kernels import Move
 from repro.spec.objective import DriftField, StatisticsOf
 
 LEAST_SCALE = 1e-3
@@ -65,6 +66,7 @@ def compute_drift(
     repel_each_other: bool,
     weights: Tensor | None = None,
     rows_per_chunk: int | None = None,
+    move: Move = drift_at,
 ) -> Drift:
     """The drift of *generated* [G, L, N, C] to *positives* [G, L, P, C], off the negatives.
 
@@ -73,8 +75,8 @@ def compute_drift(
     weight multiplies affinities, where w equals w copies, or enters the logits, as *field* says.
 
     Half precisions are computed in float32. Pass the whole batch: statistics are of all that is
-    passed, by every process, unless *field* takes them class by class. *rows_per_chunk* changes
-    time and memory, not the result.
+    passed, by every process, unless *field* takes them class by class. *rows_per_chunk* and
+    *move* (`kernels`) change time and memory, not the result.
     """
     with torch.autocast(generated.device.type, enabled=False):
         batch = _Batch(
@@ -90,7 +92,7 @@ def compute_drift(
         if field.rule == "official":
             measure = scale.clamp_min(LEAST_SCALE)
             unit = (scale / math.sqrt(generated.shape[3])).clamp_min(LEAST_SCALE)  # eq. 21
-        drifts, energies = _drifts(batch, chunks, last, field=field, measure=measure)
+        drifts, energies = _drifts(batch, chunks, last, field=field, measure=measure, move=move)
         energies /= unit.square()
         factors = (1 / unit).expand_as(energies)
         if field.rule == "official":
@@ -161,7 +163,13 @@ def _scale(batch: _Batch, chunks: list[Chunk], *, of: StatisticsOf) -> tuple[Ten
 
 
 def _drifts(
-    batch: _Batch, chunks: list[Chunk], last: _Pairs | None, *, field: DriftField, measure: Tensor
+    batch: _Batch,
+    chunks: list[Chunk],
+    last: _Pairs | None,
+    *,
+    field: DriftField,
+    measure: Tensor,
+    move: Move,
 ) -> tuple[list[Tensor], Tensor]:
     """The drift [G, L, N, C] of every temperature and their mean squares [temperatures, groups].
 
@@ -181,7 +189,7 @@ def _drifts(
             diagonal(distances).fill_(math.inf)
         weights = _per_row(batch.weights, squares[0], chunk)
         for temperature, drift, square in zip(field.temperatures, drifts, squares, strict=True):
-            moved = drift_at(
+            moved = move(
                 temperature,
                 field=field,
                 x=pairs.x,

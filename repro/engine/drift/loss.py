@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from repro.engine.drift.affinity import drift_at
 from repro.engine.drift.field import Statistics, compute_drift
+from repro.engine.drift.kernels import Move
 from repro.spec.objective import DriftField, OverLocations
 
 
@@ -22,6 +24,7 @@ def drift_loss(
     weights: Tensor,
     over_locations: OverLocations = "mean",
     rows_per_chunk: int | None = None,
+    move: Move = drift_at,
 ) -> tuple[Tensor, Statistics]:
     """The mean of (x/u - sg(x/u + V))^2 over rows, vectors and channels, and what V was scaled by.
 
@@ -40,6 +43,7 @@ def drift_loss(
         repel_each_other=True,
         weights=weights,
         rows_per_chunk=rows_per_chunk,
+        move=move,
     )
     num = drift.field.numel() / (generated.shape[1] if over_locations == "sum" else 1)
     value = torch.linalg.vector_norm(drift.field).square() / num

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from torch import Generator, Tensor, nn
 
 from repro.engine.datasets import EncodedImages, Images, Points
 from repro.engine.drift import Statistics, draw_alpha, drift_loss, guidance_weight
+from repro.engine.drift.affinity import drift_at
+from repro.engine.drift.kernels import Kernel, Move
 from repro.engine.features.encoder import FeatureEncoder
 from repro.engine.installed import installed_builder
 from repro.engine.objectives.images import augmented, examples
@@ -97,9 +99,10 @@ class DriftingImages:
     reals: Reals
     randomness: Randomness
     encoder: FeatureEncoder | None
+    kernel: Kernel = field(factory=Kernel)
 
     def state(self) -> Mapping[str, Tensor]:
-        return self.reals.state()
+        return {**self.reals.state(), "drift_kernel": self.kernel.choice}
 
     def shown(self, values: Mapping[str, float]) -> Mapping[str, float]:
         return energies(values)
@@ -135,12 +138,15 @@ class DriftingImages:
             real_features = with_nearest_positives(
                 spec, generated=generated, reals=self._features(reals)
             )
-        out = summed_loss(
-            spec,
-            generated=generated,
-            reals=real_features,
-            alpha=alpha.to(device),
-        )
+        alpha = alpha.to(device)
+
+        def with_move(move: Move) -> LossOut:
+            return summed_loss(
+                spec, generated=generated, reals=dict(real_features), alpha=alpha, move=move
+            )
+
+        move = self.kernel.chosen(device, with_move)
+        out = summed_loss(spec, generated=generated, reals=real_features, alpha=alpha, move=move)
         return evolve(out, values={**out.values, **drawn.underflow})
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
@@ -183,6 +189,7 @@ def summed_loss(
     generated: Mapping[str, Tensor],
     reals: MutableMapping[str, Tensor],
     alpha: Tensor,
+    move: Move = drift_at,
 ) -> LossOut:
     """The drift losses of all keys, summed.
 
@@ -204,6 +211,7 @@ def summed_loss(
             field=field_of(spec, key),
             weights=weights,
             over_locations=spec.over_locations,
+            move=move,
         )
         losses.append(loss)
     return LossOut(loss=torch.stack(losses).sum(), values=_values(spec, told))
