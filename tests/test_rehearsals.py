@@ -10,7 +10,7 @@ from repro.spec import load, rehearsal, stages
 from tests.spec.test_golden import ROOT
 
 SPECS = ROOT / "specs"
-QUICK = ("e7/small.toml", "imagenet/overfit.toml", "toy/bimodal.toml")
+QUICK = ("e7/small.toml", "imagenet/overfit.toml", "toy/bimodal.toml", "toy/swiss-roll.toml")
 """One of each family, each within seconds."""
 
 

@@ -34,6 +34,7 @@ from repro.spec.evaluate import (
     Evaluate,
     FileReference,
     InceptionV3Compat,
+    Protocol,
     ShippedReference,
     TorchvisionInception,
 )
@@ -65,6 +66,9 @@ def rehearsal(spec: Spec) -> Spec:
     """The same plan, small."""
     files = _assumed_layout(spec)
     small: Spec = _small(spec, files)
+    if small.reference and small.protocol is None:  # the standard Inception would make it
+        extractor = InceptionV3Compat(inception_weights="none")
+        small = evolve(small, protocol=Protocol(reference=small.reference, extractor=extractor))
     if spec.init and small.init and small.train:
         init = _nearest_checkpoint(small.init, spec.init)
         train = evolve(small.train, steps=first_step(init) + small.train.steps)

@@ -10,7 +10,7 @@ from repro.spec.evaluate import DatasetReference, InceptionV3Compat
 from repro.spec.network import ConvGenerator, Dit, UNet2D
 from repro.spec.sample import FromCheckpoint
 from tests.spec.strategies import specs
-from tests.spec.test_golden import SHIPPED
+from tests.spec.test_golden import ROOT, SHIPPED
 from tests.spec.test_plan import spec_of
 
 
@@ -34,6 +34,17 @@ def test_a_shipped_spec_can_be_rehearsed(path: Path):
         assert "cifar10" not in str(dump(small)["data"] if small.data else "")
 
 
+def test_a_reference_is_rehearsed_without_weights():
+    """A spec that only makes one has no protocol that could say so."""
+    (spec,) = load(ROOT / "specs" / "references" / "cifar10-test.toml")
+
+    small = rehearsal(spec)
+
+    assert spec.protocol is None
+    assert small.protocol
+    assert small.protocol.extractor == InceptionV3Compat(inception_weights="none")
+
+
 @given(specs())
 @settings(max_examples=30, deadline=None)
 def test_a_rehearsal_of_a_rehearsal_is_the_same(spec: Spec):
@@ -53,6 +64,7 @@ def test_a_rehearsal_is_small():
     )
     assert small.train
     assert (small.train.steps, small.train.checkpoint_every) == (4, 2)
+    assert small.protocol
     assert small.protocol
     assert small.protocol.extractor == InceptionV3Compat(inception_weights="none")
     assert isinstance(small.protocol.reference, DatasetReference)
