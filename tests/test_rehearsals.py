@@ -11,7 +11,7 @@ from tests.spec.test_golden import ROOT
 
 SPECS = ROOT / "specs"
 QUICK = ("e7/small.toml", "imagenet/overfit.toml", "toy/bimodal.toml", "toy/swiss-roll.toml")
-"""One of each family, each within seconds."""
+"""Three of drifting models and one of a diffusion, each within seconds."""
 
 
 def shipped() -> list[object]:
