@@ -368,7 +368,7 @@ def test_text_is_escaped(page: str):
 
 def test_the_page_names_each_rule(page: str):
     """A refused number says which rule refused it."""
-    assert '<span class="rule">weights</span>' in page
+    assert '<span class="rule">✗ weights</span>' in page
 
 
 def test_loading_the_report_is_light():
