@@ -124,7 +124,7 @@ def main() -> int:
     """Print the table; refuse what costs too much."""
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=7, help="of sampling")
-    options.add_argument("--only", nargs="*", default=list(SIZES))
+    options.add_argument("--only", nargs="*", choices=list(SIZES), default=list(SIZES))
     options.add_argument("--conditions", default="", help="a sentence on what else was running")
     options.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
     given = options.parse_args()
