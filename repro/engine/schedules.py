@@ -4,8 +4,6 @@ Level t has signal a = sqrt(abar_t) and noise s = sqrt(1 - abar_t), where abar i
 product of 1 - beta; the noised image is z = a x0 + s epsilon. Level 0 is the least noisy.
 """
 
-import math
-from functools import cache
 from typing import Any, Literal
 
 from torch import Tensor
@@ -14,6 +12,7 @@ from repro.engine.torchvision_import import ensure_torchvision_importable
 from repro.spec.objective import CosineSchedule, LinearSchedule, NoiseSchedule
 
 Prediction = Literal["epsilon", "v", "sample"]
+DIFFUSERS_PREDICTION = {"epsilon": "epsilon", "v": "v_prediction", "sample": "sample"}
 
 
 def forward_process(schedule: NoiseSchedule) -> Any:
@@ -44,21 +43,29 @@ def trailing_levels(num_levels: int, steps: int) -> list[int]:
     return [round(num_levels * (number + 1) / steps) - 1 for number in range(steps)]
 
 
-@cache
-def signals(schedule: NoiseSchedule) -> tuple[float, ...]:
-    """Abar at every level: the products that the process is made of, each rounded to single."""
-    return tuple(forward_process(schedule).alphas_cumprod.tolist())
+def respaced(
+    schedule: NoiseSchedule, levels: list[int], *, prediction: Prediction, clip: bool
+) -> Any:
+    """The diffusers `DDIMScheduler` whose level i is `levels[i]` of *schedule*.
 
+    The subsequence becomes a schedule of its own, so that every step uses the true previous level.
+    diffusers' own re-spacing subtracts `num_levels // steps`, which misses it when that does not
+    divide. The cumulative products are handed over, in double precision: single precision would
+    lose the noisiest level if they were rebuilt from betas near one, and at eta 1 it takes the
+    square root of a rounding error below zero.
+    """
+    ensure_torchvision_importable()
+    from diffusers import DDIMScheduler
 
-def image_of(prediction: Prediction, output: Tensor, z: Tensor, *, abar: float) -> Tensor:
-    """The image that a network's *output* at *z* stands for (exact, as all three are affine)."""
-    match prediction:
-        case "epsilon":
-            return (z - math.sqrt(1 - abar) * output) / math.sqrt(abar)
-        case "v":
-            return math.sqrt(abar) * z - math.sqrt(1 - abar) * output
-        case "sample":
-            return output
+    scheduler: Any = DDIMScheduler(  # type: ignore[no-untyped-call]
+        num_train_timesteps=len(levels),
+        prediction_type=DIFFUSERS_PREDICTION[prediction],
+        clip_sample=clip,
+        timestep_spacing="trailing",
+    )
+    scheduler.alphas_cumprod = forward_process(schedule).alphas_cumprod.double()[levels]
+    scheduler.set_timesteps(len(levels))
+    return scheduler
 
 
 def epsilon_of(prediction: Prediction, output: Tensor, z: Tensor, *, abar: Tensor) -> Tensor:

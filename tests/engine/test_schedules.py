@@ -1,5 +1,7 @@
 """Noise schedules and predictions agree with the formulas of the papers."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from repro.engine.schedules import (
     Prediction,
     epsilon_of,
     forward_process,
-    image_of,
+    respaced,
     trailing_levels,
 )
 from repro.spec.objective import CosineSchedule, LinearSchedule, NoiseSchedule
@@ -88,12 +90,12 @@ def test_perfect_predictions_name_the_same_noise(prediction: Prediction, level: 
 @pytest.mark.parametrize("level", [0, 500, 999])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_perfect_predictions_name_the_same_image(prediction: Prediction, level: int):
-    """The clean image is recovered from what training calls the target."""
+    """The library recovers the clean image from what training calls the target."""
     clean, noise, z = noised(level)
-    process = forward_process(LINEAR)
-    output = target(prediction, process, clean, noise, torch.full((2,), level))
+    output = target(prediction, forward_process(LINEAR), clean, noise, torch.full((2,), level))
+    scheduler = respaced(LINEAR, [level], prediction=prediction, clip=False)
 
-    got = image_of(prediction, output, z, abar=float(process.alphas_cumprod[level]))
+    got = scheduler.step(output, 0, z).pred_original_sample
 
     error = 1e-4 if (prediction, level) == ("epsilon", 999) else 1e-5  # a is 0.006 there
     assert torch.allclose(got, clean, atol=error)
@@ -133,3 +135,15 @@ def test_trailing_levels_of_diffusers():
         peer.set_timesteps(steps)  # type: ignore[attr-defined]
 
         assert trailing_levels(1000, steps) == peer.timesteps.tolist()[::-1]  # type: ignore[attr-defined]
+
+
+def test_respacing_uses_the_true_previous_level():
+    """With 7 of 1000 levels, which do not divide evenly, each step lands on the next level."""
+    levels = trailing_levels(1000, 7)
+    scheduler = respaced(LINEAR, levels, prediction="epsilon", clip=False)
+    abar = forward_process(LINEAR).alphas_cumprod.double()
+    noise = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+
+    got = scheduler.step(noise, 6, math.sqrt(1 - abar[999]) * noise).prev_sample
+
+    assert float(got) == pytest.approx(math.sqrt(1 - abar[856]), abs=1e-9)

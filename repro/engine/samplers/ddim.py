@@ -1,11 +1,9 @@
-"""Implicit and ancestral sampling over some of the levels of a schedule."""
-
-import math
+"""Implicit and ancestral sampling on a re-spaced schedule, through diffusers."""
 
 from torch import Tensor
 
 from repro.engine.samplers.sampler import Draw, Predict
-from repro.engine.schedules import image_of, signals, trailing_levels
+from repro.engine.schedules import respaced, trailing_levels
 from repro.spec.objective import Denoise
 from repro.spec.sample import Ddim, Ddpm
 
@@ -23,25 +21,18 @@ def ddim(spec: Ddim, predict: Predict, z: Tensor, *, process: Denoise, draw: Dra
 def descend(
     spec: Ddim, predict: Predict, z: Tensor, *, levels: list[int], process: Denoise, draw: Draw
 ) -> Tensor:
-    """From images z [B, C, H, W] at the last of ascending *levels*, down over all to the image.
-
-    Every step uses the true level below it, also where the levels do not divide evenly. Its factors
-    are computed in double precision: near pure noise single precision would take the square root of
-    a rounding error below zero.
-    """
-    known = signals(process.schedule)
-    below = [1.0, *(known[level] for level in levels)]
+    """From images z [B, C, H, W] at the last of ascending *levels*, down over all to the image."""
+    scheduler = respaced(process.schedule, levels, prediction=process.prediction, clip=spec.clip)
     for index in reversed(range(len(levels))):
-        abar, abar_below = below[index + 1], below[index]
-        image = image_of(process.prediction, predict(z, levels[index]), z, abar=abar)
-        if spec.clip:
-            image = image.clamp(-1, 1)
-        noise = (z - math.sqrt(abar) * image) / math.sqrt(1 - abar)
         eta = spec.eta if index > 0 else 0.0
-        std = eta * math.sqrt((1 - abar_below) / (1 - abar) * (1 - abar / abar_below))
-        z = math.sqrt(abar_below) * image + math.sqrt(1 - abar_below - std * std) * noise
-        if eta > 0:
-            z = z + std * draw()
+        z = scheduler.step(
+            predict(z, levels[index]),
+            index,
+            z,
+            eta=eta,
+            use_clipped_model_output=True,
+            variance_noise=draw() if eta > 0 else None,
+        ).prev_sample
     return z
 
 
