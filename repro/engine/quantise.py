@@ -25,5 +25,5 @@ def quantise(images: Tensor, *, rule: Quantisation = "round-half-even") -> NDArr
         raise RunError(msg)
     scaled = (images + 1).mul_(127.5).clamp_(0, 255)
     whole = (scaled.round_() if rule == "round-half-even" else scaled.floor_()).to(torch.uint8)
-    pixels: NDArray[np.uint8] = whole.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    pixels: NDArray[np.uint8] = torch.stack(whole.unbind(1), dim=-1).cpu().numpy()
     return pixels

@@ -52,7 +52,8 @@ def respaced(
     diffusers' own re-spacing subtracts `num_levels // steps`, which misses it when that does not
     divide. The cumulative products are handed over, in double precision: single precision would
     lose the noisiest level if they were rebuilt from betas near one, and at eta 1 it takes the
-    square root of a rounding error below zero.
+    square root of a rounding error below zero. They are plain numbers: tensors of one number each
+    would double what a step costs.
     """
     ensure_torchvision_importable()
     from diffusers import DDIMScheduler
@@ -63,7 +64,7 @@ def respaced(
         clip_sample=clip,
         timestep_spacing="trailing",
     )
-    scheduler.alphas_cumprod = forward_process(schedule).alphas_cumprod.double()[levels]
+    scheduler.alphas_cumprod = forward_process(schedule).alphas_cumprod.double()[levels].tolist()
     scheduler.set_timesteps(len(levels))
     return scheduler
 
