@@ -59,7 +59,7 @@ sampler = { kind = "heun", path = { kind = "lead", ahead = 2 } }
 
 [[probe]]
 name = "cost"
-kind = "forward-cost"
+kind = "call-cost"
 batch_size = 2
 repeats = 1
 

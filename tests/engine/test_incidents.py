@@ -24,7 +24,7 @@ from repro.errors import RunError, SpecError
 from repro.ledger import query
 from repro.spec import load
 from repro.spec.conditional import Labels, RandomTable, UNetStl10
-from repro.spec.probes.denoising import ForwardCost
+from repro.spec.probes.denoising import CallCost
 from repro.spec.train import CosineLr, Train
 from tests.engine import tiny
 
@@ -93,8 +93,8 @@ def test_a_look_that_fails_is_recorded_as_failed(tmp_path: Path, monkeypatch: An
     def broken(spec: Any, subject: Any) -> Any:
         raise RunError("the look failed")
 
-    monkeypatch.setattr(builders, "BUILDERS", {**builders.BUILDERS, ForwardCost: broken})
-    text = tiny.DENOISE + '\n[[probe]]\nname = "cost"\nkind = "forward-cost"\n'
+    monkeypatch.setattr(builders, "BUILDERS", {**builders.BUILDERS, CallCost: broken})
+    text = tiny.DENOISE + '\n[[probe]]\nname = "cost"\nkind = "call-cost"\n'
 
     (outcome,) = run([tiny.write(tmp_path, text)], root=tmp_path / "ledger", cache=tmp_path / "c")
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from repro.engine.probes.autoencoding import autoencoding
+from repro.engine.probes.call_cost import call_cost
 from repro.engine.probes.class_grid import class_grid
 from repro.engine.probes.condition_map import condition_map
 from repro.engine.probes.denoising_collage import denoising_collage
 from repro.engine.probes.fixed_seed_grid import fixed_seed_grid
-from repro.engine.probes.forward_cost import forward_cost
 from repro.engine.probes.gaussian_path import gaussian_path
 from repro.engine.probes.hessian_trace import hessian_trace
 from repro.engine.probes.jacobian_heatmap import jacobian_heatmap
@@ -18,10 +18,10 @@ from repro.engine.probes.probe import Probe
 from repro.engine.probes.reconstruction import reconstruction
 from repro.spec.probes.denoising import (
     Autoencoding,
+    CallCost,
     ClassGrid,
     ConditionMap,
     DenoisingCollage,
-    ForwardCost,
     LabelSensitivity,
     Reconstruction,
 )
@@ -42,7 +42,7 @@ PROBES: Mapping[type, Probe] = {
     ClassGrid: class_grid,
     ConditionMap: condition_map,
     DenoisingCollage: denoising_collage,
-    ForwardCost: forward_cost,
+    CallCost: call_cost,
     LabelSensitivity: label_sensitivity,
     PointCloud: point_cloud,
     Reconstruction: reconstruction,

@@ -9,10 +9,10 @@ from repro.spec.kl import KlAutoencoding
 from repro.spec.layout import layout
 from repro.spec.objective import Denoise, Drifting, MaskedAutoencoding
 from repro.spec.probes.denoising import (
+    CallCost,
     ClassGrid,
     ConditionMap,
     DenoisingCollage,
-    ForwardCost,
     LabelSensitivity,
     Reconstruction,
 )
@@ -44,7 +44,7 @@ def _levels_exist(spec: Spec) -> Iterator[Problem]:
 
 def _a_call_is_that_of_a_denoiser(spec: Spec) -> Iterator[Problem]:
     for index, probe in enumerate(spec.probe):
-        if isinstance(probe, ForwardCost) and isinstance(spec.objective, NO_DENOISERS):
+        if isinstance(probe, CallCost) and isinstance(spec.objective, NO_DENOISERS):
             msg = f"asks what a call of a denoiser costs, got {spec.objective.kind}"
             yield Problem(("probe", index, "kind"), f"{msg}; expected denoise or edm")
 

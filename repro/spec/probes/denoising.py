@@ -80,13 +80,13 @@ class ConditionMap(OfCheckpoints):
 
 
 @frozen(kw_only=True)
-class ForwardCost(OfCheckpoints):
+class CallCost(OfCheckpoints):
     """What one call of the network costs: parameters, operations, and time on this machine.
 
     Seconds are the median of `repeats` calls with `batch_size` examples.
     """
 
-    kind: ClassVar = "forward-cost"
+    kind: ClassVar = "call-cost"
 
     batch_size: int = count(default=8, rehearsal=2)
     repeats: int = count(default=10, rehearsal=2)
@@ -111,5 +111,5 @@ Diagnostic = (
     | Reconstruction
     | LabelSensitivity
     | ConditionMap
-    | ForwardCost
+    | CallCost
 )

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.engine.networks.unet_stl10 import LEVEL_WIDTH, Block, sinusoid, unet_stl10
-from repro.engine.probes.forward_cost import operations
+from repro.engine.probes.call_cost import operations
 from repro.engine.seeds import global_stream
 from repro.errors import RunError
 from repro.spec.conditional import Labels, RandomTable, UNetStl10
@@ -56,6 +56,18 @@ def test_cost(spec, shape, expected):
     z, zeros = torch.zeros(1, *shape, device="meta"), torch.zeros(1, device="meta").long()
 
     assert operations(network, (z, zeros, zeros)) == pytest.approx(expected, rel=2e-3)
+
+
+def test_cost_on_a_cpu():
+    """Attention counts as it does on shapes, though a CPU fuses it."""
+    spec = UNetStl10(condition=Labels(num_classes=3), channels=SMALL, num_heads=2, dropout=0.0)
+    z, zeros = torch.zeros(1, 3, 16, 16), torch.zeros(1).long()
+    on_shapes = [each.to("meta") for each in (z, zeros, zeros)]
+
+    counted = operations(unet_stl10(spec, (3, 16, 16)).eval(), (z, zeros, zeros))
+
+    network = unet_stl10(spec, (3, 16, 16)).to("meta").eval()
+    assert counted == operations(network, tuple(on_shapes))
 
 
 def small(*, num_tokens: int) -> nn.Module:

@@ -63,7 +63,7 @@ perplexity = 3.0
 
 [[probe]]
 name = "cost"
-kind = "forward-cost"
+kind = "call-cost"
 repeats = 2
 """
 )

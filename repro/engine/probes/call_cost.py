@@ -11,10 +11,10 @@ from repro.engine.edm.codec import seen_shape
 from repro.engine.guidance import null_label_of
 from repro.engine.probes.probe import Findings, Subject, Value
 from repro.spec.edm import Edm, num_scales
-from repro.spec.probes.denoising import ForwardCost
+from repro.spec.probes.denoising import CallCost
 
 
-def forward_cost(spec: ForwardCost, subject: Subject) -> Findings:
+def call_cost(spec: CallCost, subject: Subject) -> Findings:
     """Parameters, operations an example, and the time of an example in a batch on this machine."""
     network = subject.network()
     data: Any = subject.data()
@@ -43,11 +43,15 @@ def forward_cost(spec: ForwardCost, subject: Subject) -> Findings:
 
 
 def operations(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    """Multiplications and additions of matrix products and convolutions in one call."""
+    """Multiplications and additions of matrix products and convolutions in one call.
+
+    Attention is called as the products it is made of: what fuses it on a CPU is not counted.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         network(*inputs)
     return counter.get_total_flops()
 
