@@ -67,7 +67,8 @@ class Published:
 class Control:
     """A number of one side is `below`, `above` or `near` a value, `less` or `greater` than another.
 
-    Of a sweep the mean over its runs counts. `near` allows a difference of `tolerance`. Two sides
+    Of a sweep the mean over its runs counts. A difference is `near` if all of its 95 % interval is
+    within `tolerance`. Two sides
     are measured alike, unless `across_protocols` says that their protocols are what differs.
     `scale` says in words at which size this was done.
 
@@ -112,7 +113,7 @@ class Plot:
 
     x is the `step` of the checkpoint, the `seconds` of training until there, the `parameters` of
     the network, another `metric:<name>` of the same run and step, or a field of the spec
-    (`sample.sampler.alpha`).
+    (`sample.sampler.alpha`; of a list the number at a place, `sample.sampler.path.ahead.0`).
     `log` names the axes that are logarithmic.
     """
 

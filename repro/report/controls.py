@@ -75,16 +75,21 @@ def check(control: Control, study: Study, archive: Archive) -> Shown:
     if problem := _incomparable(control, samples, archive):
         return Shown(control=control, result="does not show", why=problem, samples=samples)
     apart = _apart(control, samples, archive)
-    why = f"{_named(control)} = {_said(apart)}"
+    why = f"{_named(control)} = {_said(control, apart)}"
     if control.relation == "near":
-        why += f"; {control.tolerance or 0.0:g} is allowed"
+        margin = f", {apart.critical:.3g} standard errors included" if apart.se else ""
+        why += f"; {control.tolerance or 0.0:g} is allowed{margin}"
     return Shown(control=control, result=_result(control, apart), why=why, samples=samples)
 
 
 def _result(control: Control, apart: Difference) -> Result:
-    """What a difference says; that of two sides may stand out of its error the other way."""
+    """What a difference says; that of two sides may stand out of its error the other way.
+
+    Two numbers are near each other if even the far end of their difference's error is allowed.
+    """
     if control.relation == "near":
-        return "shows" if abs(apart.value) <= (control.tolerance or 0.0) else "does not show"
+        farthest = abs(apart.value) + apart.critical * apart.se
+        return "shows" if farthest <= (control.tolerance or 0.0) else "does not show"
     if apart.shown and apart.value * SIGNS[control.relation] > 0:
         return "shows"
     return "shows the opposite" if apart.shown and apart.se and control.than else "does not show"
@@ -173,9 +178,11 @@ def _named(control: Control) -> str:
     return f"{control.side} − {control.than or format(control.value, 'g')}"
 
 
-def _said(apart: Difference) -> str:
+def _said(control: Control, apart: Difference) -> str:
     text = f"{with_sign(apart.value, apart.se)} ({apart.se_kind})"
     if not apart.se:
         return text
     text += f", {in_errors(apart.z)} standard errors"
-    return text if apart.shown else f"{text}, {apart.needed / apart.se:.3g} are needed"
+    if apart.shown or control.relation == "near":
+        return text
+    return f"{text}, {apart.needed / apart.se:.3g} are needed"

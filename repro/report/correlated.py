@@ -54,6 +54,8 @@ def check(control: Control, study: Study, archive: Archive) -> Finding:
     among = f"{len(pairs)} points"
     if control.within:
         among += f", among those of a {control.within}"
+    if control.within != "step" and len({each.run for each in pairs}) < len(pairs):
+        among += "; taken as independent, which checkpoints of one run are not"
     if found is None:
         return Finding(shows=False, why=f"{among}: too few, or all alike, for a correlation")
     end = found.low if control.relation == "rises-with" else -found.high

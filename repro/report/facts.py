@@ -67,6 +67,7 @@ def of_claim(
             }
             for each in _once(judgement.refused)
         ],
+        "allowed": list(claim.deviations),
         "claimed": claim.claimed,
         "published": list(published),
         "controls": [_of_control(each) for each in controls],

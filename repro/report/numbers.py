@@ -162,5 +162,8 @@ def field(place: Place, path: str) -> Any:
 
 def _at(value: Any, path: Sequence[str]) -> Any:
     for name in path:
-        value = getattr(value, name, None)
+        if isinstance(value, tuple):
+            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
+        else:
+            value = getattr(value, name, None)
     return value

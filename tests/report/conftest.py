@@ -32,6 +32,7 @@ sample = {{ kind = "uniform-noise", num_samples = {num_samples}, seed = {seed} }
 TRAINED = """
 schema = 1
 title = "A network in two updates"
+notes = "Trained on another machine."
 
 [data]
 kind = "cifar10"

@@ -61,6 +61,20 @@ def test_what_drowns_in_its_error_is_not_shown(ran: Project):
     assert "1.96 are needed" in shown.why
 
 
+def test_near_is_more_than_not_shown_to_be_far(ran: Project):
+    """No difference is near if 1.96 of its standard errors are more than what is allowed."""
+    (sample,) = check(ran, side="a:trained", relation="below", value=1e9).samples
+    value, se = sample.value, sample.se
+    assert se
+
+    def near(tolerance: float) -> str:
+        return check(
+            ran, side="a:trained", relation="near", value=value, tolerance=tolerance
+        ).result
+
+    assert (near(1.9 * se), near(2.0 * se)) == ("does not show", "shows")
+
+
 def test_unlike_protocols_are_not_compared(ran: Project):
     """Unless the protocols are what the control is about."""
     named = {"side": "a:trained", "relation": "near", "than": "a:other", "tolerance": 1.0}

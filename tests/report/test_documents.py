@@ -250,6 +250,11 @@ def test_a_deviation_shows_what_a_claim_found(made: StudyReport):
     assert "half-the-data" in page(made, "deviations")
 
 
+def test_what_a_published_spec_says_of_itself_is_told(made: StudyReport):
+    """It may repeat a publication but for a field that no spec has."""
+    assert "Trained on another machine." in page(made, "deviations")
+
+
 def test_the_status_counts_every_run(made: StudyReport):
     """One is done, the other was never run."""
     states = {each["spec"]: each["state"] for each in made.facts["documents"]["status"]["runs"]}

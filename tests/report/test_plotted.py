@@ -52,6 +52,12 @@ def test_a_field_of_the_spec_is_an_axis(ran: Project):
     assert [each["x"] for each in points(ran, "a:curve-2", x="train.lr")] == [1e-3, 2e-3]
 
 
+def test_a_place_in_a_list_is_an_axis(ran: Project):
+    """The second of a list; a place that it does not have is no point."""
+    assert {each["x"] for each in points(ran, "a:curve-2", x="train.betas.1")} == {0.999}
+    assert points(ran, "a:curve-2", x="train.betas.2") == []
+
+
 def test_capacity_is_an_axis(ran: Project):
     """As many parameters as the training told."""
     assert {each["x"] for each in points(ran, "a:curve-2", x="parameters")} == {PARAMETERS}

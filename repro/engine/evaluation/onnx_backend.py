@@ -43,7 +43,7 @@ def onnx_pool3(
     threads = ThreadPoolExecutor(num_parts)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1 + num_threads - num_parts
-    # Idle threads that spin slow down everybody on a shared machine, this session included.
+    # Idle threads that spin slow down everybody on a shared machine, this network included.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(

@@ -40,6 +40,7 @@ def facts(
     measured = dict(_measured(reports, archive)) if asked else {}
     return {
         "published": asked.published if asked else "",
+        "notes": _notes(asked, study) if asked else "",
         "specs": [_of_spec(each, asked, study, measured) for each in asked.ours] if asked else [],
         "recorded": [
             {"title": title, "execution_id": execution_id, "name": deviation, "reason": reason}
@@ -48,6 +49,11 @@ def facts(
             ).rows
         ],
     }
+
+
+def _notes(asked: Deviations, study: Study) -> str:
+    """What the published spec itself says of how it differs from what was published."""
+    return study.runs[asked.published][0].notes if asked.published in study.runs else ""
 
 
 def _of_spec(

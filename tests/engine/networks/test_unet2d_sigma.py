@@ -5,6 +5,7 @@ import torch
 from attrs import evolve
 
 from repro.engine.networks.unet2d_sigma import unet2d_sigma
+from repro.engine.probes.call_cost import operations
 from repro.errors import RunError
 from repro.spec.edm import UNet2DSigma
 
@@ -27,6 +28,15 @@ def size(spec: UNet2DSigma, shape: tuple[int, int, int]) -> int:
 def test_the_defaults_are_the_network_of_edm_from_the_library():
     """Golden: 55,738,627 parameters; the network of Karras et al. has 55,733,891."""
     assert size(UNet2DSigma(), (3, 32, 32)) == 55_738_627
+
+
+def test_what_a_call_of_it_costs():
+    """Golden: 43.0 billion operations an image, and 0.6 in attention, which a CPU fuses."""
+    with torch.device("meta"):
+        network = unet2d_sigma(UNet2DSigma(), (3, 32, 32)).eval()
+    inputs = torch.zeros(1, 3, 32, 32, device="meta"), torch.ones(1, 1, device="meta")
+
+    assert operations(network, inputs) == pytest.approx(43.6e9, rel=1e-3)
 
 
 def test_three_scales_make_it_a_little_larger():

@@ -49,6 +49,16 @@ def test_the_error_falls_with_the_square_of_the_steps(steps: int, error: float):
     assert float(found) == pytest.approx(error, abs=1e-5)
 
 
+@pytest.mark.parametrize(("ahead", "error"), [(0, 0.0553), (5, 0.0011), (8, -0.2059)])
+def test_stopping_early_narrows_what_few_steps_widen(ahead: int, error: float):
+    """Golden: the same deviation after 18 steps that end earlier; at five levels the two cancel."""
+    start = torch.full((1, 1, 1, 1), math.hypot(80, STD), dtype=torch.float64)
+
+    found = integrate(scalar, start, table(Truncated(ahead=ahead), GRID, num_scales=1)) / STD - 1
+
+    assert float(found) == pytest.approx(error, abs=1e-4)
+
+
 @pytest.mark.parametrize(("steps", "error"), FIRST_SLOPES.items())
 def test_the_library_goes_down_the_same_levels(steps: int, error: float):
     """Golden: by first slopes alone, as `EDMEulerScheduler` steps, the error halves with the steps.
