@@ -68,9 +68,8 @@ class Control:
     """A number of one side is `below`, `above` or `near` a value, `less` or `greater` than another.
 
     Of a sweep the mean over its runs counts. A difference is `near` if all of its 95 % interval is
-    within `tolerance`. Two sides
-    are measured alike, unless `across_protocols` says that their protocols are what differs.
-    `scale` says in words at which size this was done.
+    within `tolerance`. Two sides are measured alike, unless `across_protocols` says that their
+    protocols are what differs. `scale` says in words at which size this was done.
 
     It `rises-with`, or `falls-with`, the metric `other` of the same run and step when the rank
     correlation over all that the side names (`*` and `@*` included) is of that sign with 95 %

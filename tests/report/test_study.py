@@ -14,7 +14,7 @@ import pytest
 from repro.digest import canonical, xxh3_128
 from repro.errors import ClaimError, LedgerError
 from repro.ledger import query
-from repro.ledger.records import Start
+from repro.ledger.records import Decision, Start
 from repro.ledger.segment import begin
 from repro.report import build
 from repro.report.archive import Archive
@@ -382,3 +382,16 @@ def test_loading_the_report_is_light():
     output = subprocess.check_output([sys.executable, "-c", code], text=True)
 
     assert output.strip() == "[]"
+
+
+def test_a_page_says_what_its_evidence_was_admitted_in_spite_of(project: Project):
+    """A claim about a run that deviates, beside which others would be refused."""
+    decision = Decision(topic="deviation", facts={"name": "fewer-classes"})
+    project.run(SPEC, attempt=Attempt(decisions=(decision,)), **MADE)
+    allowed = 'deviations = ["fewer-classes"]\nleft = "a:trained"'
+    write_claims(project, CLAIMS.replace('left = "a:trained"', allowed))
+
+    page = only(project).page.with_suffix(".md")
+
+    said = "admitted although, as the claim is about it: `fewer-classes`"
+    assert page.read_text(encoding="utf-8").count(said) == 1
