@@ -45,7 +45,8 @@ def call_cost(spec: CallCost, subject: Subject) -> Findings:
 def operations(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
     """Multiplications and additions of matrix products and convolutions in one call.
 
-    Attention is called as the products it is made of: what fuses it on a CPU is not counted.
+    Attention is called as the products that it is made of: the counter misses it where a CPU fuses
+    them.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
